@@ -1,0 +1,105 @@
+import type { SpanFamily } from './spans.ts';
+
+/** Version of the trace directory's format. Every change of meaning raises it; docs/FORMAT.md has the history. */
+export const FORMAT_VERSION = 1;
+export const MANIFEST_FILE = 'manifest.json';
+
+/** manifest.json of a trace directory. All 64-bit values are decimal strings. */
+export interface Manifest {
+  format: 'ioreq-trace';
+  version: number;
+  tool: { name: string; version: string };
+  /** RFC 3339, UTC. */
+  created: string;
+  /** False while it is being written: whatever is there may be read, with a warning. */
+  complete: boolean;
+  /** Why the recording or import ended, in words; 'complete' if nothing special. */
+  ended: string;
+  host: HostFacts;
+  /** The traced domain; undefined if the raw data do not tell. */
+  domid?: number;
+  vcpus?: number;
+  devices: DeviceFacts[];
+  /** Processes of the device models, thread ids included. */
+  deviceModels: { pid: number; name: string; threads: number[] }[];
+  /** Dom0 task names by pid, as far as known. */
+  tasks: Record<string, string>;
+  sources: SourceFacts[];
+  /** Files that were given and not understood. */
+  unknownFiles: string[];
+  /** How the sources' clocks lie to each other; absent if there is only one clock, or none. */
+  clock?: ClockRelation;
+  warnings: string[];
+}
+
+export interface HostFacts {
+  xenVersion?: string;
+  linuxVersion?: string;
+  machine?: string;
+  /** Arm generic timer frequency in Hz: the unit of Xen's ticks. */
+  counterHz?: number;
+  deviceModel?: string;
+}
+
+export interface DeviceFacts {
+  /** Short unique name: 'blk0', 'net0'. */
+  name: string;
+  /** 'blk', 'net', 'console' ... (virtio-mmio.ts), 'unknown' if the trace does not tell. */
+  kind: string;
+  /** Guest physical address of the register window. */
+  base: number;
+  size: number;
+  /** Interrupt line; 0 = unknown. */
+  spi: number;
+}
+
+export interface SourceFacts {
+  /** Name of the event file without its ending, unique: 'xen', 'dom0', 'dm-log'. */
+  id: string;
+  /** Raw format it came from (RawFormat.name). */
+  format: string;
+  /** Raw files, as given. */
+  files: string[];
+  clock: { name: string; unit: 'ticks' | 'ns' | 'us' | 'none'; epoch: string; hz?: number };
+  rows: number;
+  records: number;
+  /** Rows by event kind name (events.ts). */
+  kinds: Record<string, number>;
+  /** Whole records by the name the raw format gives them. */
+  rawNames: Record<string, number>;
+  firstTs: number;
+  lastTs: number;
+  /** Total of lost records (unknown numbers count 1), and where. */
+  lost: number;
+  losses: { cpu?: number; count: number; ts: number | null }[];
+  strings: string[];
+  errors: { code: string; message: string }[];
+}
+
+/**
+ * Where Xen's counter lies against Dom0's ftrace clock:
+ * xenNs(t) = dom0Ns(t) + offsetNs + rate * (dom0Ns(t) - dom0Ns at the reference),
+ * where xenNs = ticks * 1e9 / counterHz and both are absolute readings.
+ */
+export interface ClockRelation {
+  /** Source ids. */
+  xen: string;
+  dom0: string;
+  /** Offset at the reference instant, in ns (may exceed 2^53 in its fraction only). */
+  offsetNs: number;
+  /** Half the width of the interval in which the offset at the reference certainly lies. */
+  errorNs: number;
+  /** Largest half-width over the whole trace. */
+  maxErrorNs: number;
+  /** Relative rate difference, Xen's nanoseconds a Dom0 nanosecond, minus 1. */
+  rate: number;
+  /** Dom0 clock reading (absolute ns, decimal) of the reference: the trace's first event. */
+  referenceDom0Ns: string;
+  /** Which bounds held it in, with how many pairs each gave. */
+  methods: { name: string; pairs: number }[];
+  /** Set if the bounds contradict each other or are too few: what to make of the relation. */
+  warning?: string;
+}
+
+/** Families in the order reports show them. */
+export const SPAN_FAMILIES: readonly SpanFamily[] = ['mmio', 'interrupt', 'request'];

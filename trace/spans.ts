@@ -1,0 +1,109 @@
+/**
+ * Spans: what the passes make of events. One table shape serves all three families, so that statistics,
+ * outlier lists, exports and the page need no code per family.
+ *
+ * Times are float64 nanoseconds on the trace's axis (0 = the trace's first event). A missing boundary is
+ * NaN, never 0; a span with a missing boundary has NaN in the two stages beside it, and NaN as its total if
+ * it lacks the first or the last one.
+ */
+export type SpanFamily = 'mmio' | 'interrupt' | 'request';
+
+/** `no-later-than`: the instant is only known as an upper bound (Xen sees it at the next exit of the vCPU). */
+export type BoundKind = 'exact' | 'no-later-than';
+
+export interface Boundary {
+  /** Short stable name: 'trap', 'send', 'dom0_irq', 'dm_read', 'service', 'answer', 'wake', 'running' ... */
+  readonly name: string;
+  /** Which clock it was read on; a stage between two clocks carries the clock error. */
+  readonly clock: 'xen' | 'dom0';
+  readonly bound: BoundKind;
+}
+
+export interface Stage {
+  /** `from→to` by boundary names. */
+  readonly name: string;
+  readonly title: string;
+  readonly from: string;
+  readonly to: string;
+  /** True if the two ends were read on different clocks. */
+  readonly crossesClocks: boolean;
+  readonly bound: BoundKind;
+}
+
+/** Bits of the `flags` column. */
+export const SPAN_FLAG = {
+  /** At least one boundary that other spans of the trace have is missing here. */
+  INCOMPLETE: 1,
+  /** Records were lost while it was open: kept out of percentiles. */
+  LOSS: 2,
+  /** The vCPU was answered before Xen had descheduled it: no runstate pair. */
+  NO_WAIT: 4,
+  /** Answered in the kernel (ioeventfd) or sent by it (irqfd): there is no device-model stage. */
+  KERNEL: 8,
+  /** A map-cache INVALIDATE, not an access of the guest's. */
+  INVALIDATE: 16,
+  /** It was open when the trace began or ended. */
+  CUT: 32,
+  /** Seen by one side only (hypervisor or Dom0). */
+  ONE_SIDED: 64,
+} as const;
+
+export const NO_DEVICE = 0xffff;
+/** `key` where the register, queue or SPI is unknown. */
+export const NO_KEY = 0xffffffff;
+export const DIR_UNKNOWN = 255;
+
+/**
+ * Columns of one batch of spans of one family.
+ *
+ * key: mmio register offset in its device's window | interrupt SPI | request queue.
+ * dir: 0 write, 1 read, DIR_UNKNOWN; for a request: 0 the device reads (out), 1 it writes (in).
+ * type: mmio ioreq type | request's virtio-blk type | interrupt 0.
+ * amount: mmio access size in bytes | interrupt raises it stands for | request bytes.
+ * value: mmio low 32 bits of the data | request queue depth when it was popped | interrupt status bits read.
+ * group: running number of the notify (request) or interrupt that it belongs to, for many-to-many joins.
+ */
+export class SpanBatch {
+  readonly capacity: number;
+  length = 0;
+  readonly start: Float64Array;
+  readonly total: Float64Array;
+  readonly device: Uint16Array;
+  readonly key: Uint32Array;
+  readonly vcpu: Uint16Array;
+  readonly dir: Uint8Array;
+  readonly type: Uint8Array;
+  readonly flags: Uint16Array;
+  readonly amount: Uint32Array;
+  readonly value: Uint32Array;
+  readonly group: Uint32Array;
+  /** Boundary times, one column a boundary of the family's plan. */
+  readonly at: readonly Float64Array[];
+
+  constructor(boundaries: number, capacity = 8192) {
+    this.capacity = capacity;
+    this.start = new Float64Array(capacity);
+    this.total = new Float64Array(capacity);
+    this.device = new Uint16Array(capacity);
+    this.key = new Uint32Array(capacity);
+    this.vcpu = new Uint16Array(capacity);
+    this.dir = new Uint8Array(capacity);
+    this.type = new Uint8Array(capacity);
+    this.flags = new Uint16Array(capacity);
+    this.amount = new Uint32Array(capacity);
+    this.value = new Uint32Array(capacity);
+    this.group = new Uint32Array(capacity);
+    this.at = Array.from({ length: boundaries }, () => new Float64Array(capacity));
+  }
+
+  get full(): boolean {
+    return this.length >= this.capacity;
+  }
+}
+
+/** The boundaries a trace's hooks can show for one family, and the stages between neighbours. */
+export interface SpanPlan {
+  readonly family: SpanFamily;
+  readonly boundaries: readonly Boundary[];
+  readonly stages: readonly Stage[];
+}
