@@ -1,4 +1,24 @@
 /**
+ * What a pass reads: the columns of EventBatch, whoever holds them. The reader of traces gives views into the
+ * bytes of a record batch in this shape; `length` rows of each column are valid, the arrays may be longer.
+ */
+export interface EventColumns {
+  readonly length: number;
+  readonly ts: Float64Array;
+  readonly kind: Uint16Array;
+  readonly cpu: Uint16Array;
+  readonly domid: Uint16Array;
+  readonly vcpu: Uint16Array;
+  readonly pid: Int32Array;
+  readonly addr: Uint32Array;
+  readonly data: Uint32Array;
+  readonly arg0: Uint32Array;
+  readonly arg1: Uint32Array;
+  readonly arg2: Uint32Array;
+  readonly arg3: Uint32Array;
+}
+
+/**
  * Events as a structure of arrays. One shape for every source keeps the passes to plain typed-array loops;
  * what each column means for a kind of event is stated beside the kind in events.ts.
  *
@@ -6,7 +26,7 @@
  * float64 for 2^53 units; NaN where the source holds an order but no time. `addr` and `data` are 64-bit
  * values as two u32 halves, low first: element 2i and 2i+1.
  */
-export class EventBatch {
+export class EventBatch implements EventColumns {
   readonly capacity: number;
   length = 0;
   readonly ts: Float64Array;

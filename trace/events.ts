@@ -125,7 +125,7 @@ export const EVENT = {
   DM_MMIO_WRITE: kind(205, 'dm.mmio_write', 'addr register offset, data value'),
   /** virtio_mmio_setting_irq: the device's interrupt line goes to `level`. */
   DM_SET_IRQ: kind(206, 'dm.set_irq', 'arg1 level; arg0 SPI where the source knows it, else 0'),
-  DM_QUEUE_NOTIFY: kind(207, 'dm.queue_notify', 'addr vdev; arg0 queue'),
+  DM_QUEUE_NOTIFY: kind(207, 'dm.queue_notify', 'addr vdev; data vq; arg0 queue'),
   DM_POP: kind(208, 'dm.virtqueue_pop', 'addr vq; data element; arg0 in buffers, arg1 out buffers'),
   DM_FILL: kind(209, 'dm.virtqueue_fill', 'addr vq; data element; arg0 bytes written, arg1 index'),
   DM_FLUSH: kind(210, 'dm.virtqueue_flush', 'addr vq; arg0 count'),
@@ -136,7 +136,11 @@ export const EVENT = {
   DM_BLK_WRITE: kind(215, 'dm.blk_write', 'addr vdev; data request; arg0-arg1 sector (lo, hi), arg2 sectors'),
   DM_BLK_RW_DONE: kind(216, 'dm.blk_rw_done', 'addr vdev; data request; arg0 return value'),
   DM_BLK_DONE: kind(217, 'dm.blk_done', 'addr vdev; data request; arg0 status'),
-  DM_OTHER: kind(218, 'dm.other', 'any other trace event of the device model: arg0 its name (strings)'),
+  DM_OTHER: kind(
+    218,
+    'dm.other',
+    'any other trace event of the device model: arg0 its name (strings); what else it holds: sources/qemu/event-table.ts',
+  ),
   DM_LOST: kind(219, 'dm.lost', 'arg0 events lost'),
 
   // Recordings of accesses (JSON lines). No time: ts is NaN unless the record holds one; arg3 = step.

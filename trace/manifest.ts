@@ -25,7 +25,7 @@ export interface Manifest {
   /** Dom0 task names by pid, as far as known. */
   tasks: Record<string, string>;
   sources: SourceFacts[];
-  /** Files that were given and not understood. */
+  /** Files that were given and not understood, or were empty. */
   unknownFiles: string[];
   /** How the sources' clocks lie to each other; absent if there is only one clock, or none. */
   clock?: ClockRelation;
@@ -51,6 +51,10 @@ export interface DeviceFacts {
   size: number;
   /** Interrupt line; 0 = unknown. */
   spi: number;
+  /** Where the device is known from: the toolstack's record, or the accesses in the trace. */
+  origin?: 'xenstore' | 'events';
+  /** True if the SPI is not recorded but follows from the window's place in Xen's layout. */
+  spiDerived?: boolean;
 }
 
 export interface SourceFacts {
@@ -102,4 +106,4 @@ export interface ClockRelation {
 }
 
 /** Families in the order reports show them. */
-export const SPAN_FAMILIES: readonly SpanFamily[] = ['mmio', 'interrupt', 'request'];
+export const SPAN_FAMILIES: readonly SpanFamily[] = ['mmio', 'interrupt', 'injection', 'request'];

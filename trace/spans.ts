@@ -6,7 +6,7 @@
  * NaN, never 0; a span with a missing boundary has NaN in the two stages beside it, and NaN as its total if
  * it lacks the first or the last one.
  */
-export type SpanFamily = 'mmio' | 'interrupt' | 'request';
+export type SpanFamily = 'mmio' | 'interrupt' | 'injection' | 'request';
 
 /** `no-later-than`: the instant is only known as an upper bound (Xen sees it at the next exit of the vCPU). */
 export type BoundKind = 'exact' | 'no-later-than';
@@ -28,6 +28,8 @@ export interface Stage {
   /** True if the two ends were read on different clocks. */
   readonly crossesClocks: boolean;
   readonly bound: BoundKind;
+  /** True if the stage lies within the family's total: these stages add up to it, span by span. */
+  readonly inTotal: boolean;
 }
 
 /** Bits of the `flags` column. */
@@ -104,6 +106,12 @@ export class SpanBatch {
 /** The boundaries a trace's hooks can show for one family, and the stages between neighbours. */
 export interface SpanPlan {
   readonly family: SpanFamily;
+  /** What the total is called, e.g. 'trap → resume' or 'vCPU descheduled → running'. */
+  readonly title: string;
   readonly boundaries: readonly Boundary[];
+  /** stages[k] lies between boundaries[k] and boundaries[k + 1]. */
   readonly stages: readonly Stage[];
+  /** Indices of the boundaries between which `total` is taken. */
+  readonly totalFrom: number;
+  readonly totalTo: number;
 }

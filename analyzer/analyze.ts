@@ -1,0 +1,300 @@
+import type { EventColumns } from '../trace/columns.ts';
+import { TWO_32 } from '../trace/columns.ts';
+import { K } from '../trace/events.ts';
+import { DIR_READ, DIR_WRITE } from '../trace/ioreq.ts';
+import type { SourceFacts } from '../trace/manifest.ts';
+import type { SpanPlan } from '../trace/spans.ts';
+import { NO_DEVICE, SPAN_FLAG } from '../trace/spans.ts';
+import { REG_QUEUE_NOTIFY } from '../trace/virtio-mmio.ts';
+import { DeviceMap } from './passes/device-map.ts';
+import type { Dom0Counts } from './passes/dom0-ioreqs.ts';
+import { D, Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
+import type { InjectionCounts } from './passes/injections.ts';
+import { Injections } from './passes/injections.ts';
+import type { InterruptCounts } from './passes/interrupts.ts';
+import { Interrupts } from './passes/interrupts.ts';
+import type { JoinCounts } from './passes/mmio-join.ts';
+import { MmioJoin } from './passes/mmio-join.ts';
+import type { Hooks } from './passes/plans.ts';
+import { injectionPlan, interruptPlan, mmioPlan, requestPlan } from './passes/plans.ts';
+import type { DepthFacts, RequestCounts } from './passes/requests.ts';
+import { Requests } from './passes/requests.ts';
+import type { SpanConsumer } from './passes/span-sink.ts';
+import { SpanSink } from './passes/span-sink.ts';
+import type { XenCounts } from './passes/xen-waits.ts';
+import { XenWaits } from './passes/xen-waits.ts';
+import type { Scouted } from './scout.ts';
+import { scout } from './scout.ts';
+import type { TimedStream } from './streams.ts';
+import { walk } from './streams.ts';
+import type { TraceView } from './view.ts';
+import { timedStreams } from './view.ts';
+
+/** What the passes counted, beside the spans they gave out. */
+export interface PassResults {
+  hooks: Hooks;
+  scouted: Scouted;
+  xen: XenCounts;
+  dom0: Dom0Counts;
+  join: JoinCounts;
+  interrupts: InterruptCounts;
+  injections: InjectionCounts[];
+  /** Interrupts delivered by the vGIC on device lines; undefined without trace points. */
+  delivered: number | undefined;
+  requests: RequestCounts;
+  depths: DepthFacts[];
+  access: AccessCounts;
+  /** The sources whose events have a place on the axis. */
+  xenSource: SourceFacts | undefined;
+  dom0Source: SourceFacts | undefined;
+}
+
+/** Accesses by their content, from joined spans. */
+export interface AccessCounts {
+  reads: number;
+  writes: number;
+  invalidates: number;
+  notifies: number;
+  unknown: number;
+}
+
+export interface SpanPlans {
+  mmio: SpanPlan | undefined;
+  interrupt: SpanPlan;
+  injection: SpanPlan | undefined;
+  request: SpanPlan;
+}
+
+/**
+ * Runs every pass over a trace, streaming, and hands all spans to `consumers` as they are finished. `begin`
+ * is told the plans before the first span, so that consumers can be made for them.
+ */
+export function runPasses(
+  view: TraceView,
+  begin: (plans: SpanPlans) => readonly SpanConsumer[],
+): PassResults {
+  const { manifest } = view;
+  const { xen, dom0, xenFacts, dom0Facts } = timedStreams(view);
+  const scouted = scout(manifest, xen, dom0, BigInt(xenFacts?.clock.epoch ?? '0'));
+  const hooks = hooksOf(xenFacts, dom0Facts, scouted);
+  const mmio = mmioPlan(hooks);
+  const interrupt = interruptPlan(hooks);
+  const injection = hooks.tracePoints ? injectionPlan() : undefined;
+  const request = requestPlan(hooks);
+  const consumers = begin({ mmio, interrupt, injection, request });
+
+  const devices = new DeviceMap(manifest.devices);
+  const losses = [scouted.xenLosses, scouted.dom0Losses];
+  const access: AccessCounts = { reads: 0, writes: 0, invalidates: 0, notifies: 0, unknown: 0 };
+  const requests = new Requests(new SpanSink(request, consumers), devices, losses, {
+    pop: kinds(dom0Facts, 'dm.virtqueue_pop') > 0,
+    flush: kinds(dom0Facts, 'dm.virtqueue_flush') > 0 && kinds(dom0Facts, 'dm.virtqueue_fill') > 0,
+    notify: kinds(dom0Facts, 'dm.virtio_notify') > 0,
+  });
+  const injectionSink = injection === undefined ? undefined : new SpanSink(injection, consumers);
+  const injections =
+    injectionSink === undefined || scouted.domid === undefined
+      ? undefined
+      : new Injections(scouted.domid, devices, injectionSink, scouted.xenLosses);
+  const interruptSink = new SpanSink(interrupt, consumers);
+  const interrupts = new Interrupts(
+    interruptSink,
+    interrupt.marks,
+    devices,
+    losses,
+    injections,
+    manifest.clock?.maxErrorNs ?? 0,
+  );
+
+  const waits = new XenWaits(scouted.domid ?? -1, scouted.vcpus, hooks.tracePoints);
+  const ioreqs = new Dom0Ioreqs(scouted.vcpus, scouted, (_v, record, at) => {
+    const address = record[at + D.ADDR_LO]! + record[at + D.ADDR_HI]! * TWO_32;
+    const device = devices.find(address);
+    if (device === NO_DEVICE || address - devices.devices[device]!.base !== REG_QUEUE_NOTIFY) return;
+    requests.notified(record[at + D.SEQ]!, device, record[at + D.DATA_LO]! & 0xffff);
+  });
+  const mmioConsumers: SpanConsumer[] = [
+    ...consumers,
+    (plan, batch) => {
+      for (let i = 0; i < batch.length; i++) countAccess(access, batch.flags[i]!, batch.dir[i]!);
+      void plan;
+    },
+  ];
+  const mmioSink = mmio === undefined ? undefined : new SpanSink(mmio, mmioConsumers);
+  const join =
+    mmio === undefined || mmioSink === undefined
+      ? undefined
+      : new MmioJoin({
+          sink: mmioSink,
+          marks: mmio.marks,
+          devices,
+          losses,
+          hasXen: xen !== undefined && (hooks.runstates || hooks.tracePoints),
+          hasDom0: dom0 !== undefined && hooks.notify,
+          tolerance: (manifest.clock?.maxErrorNs ?? 0) + DESCHEDULE_SLACK_NS,
+          listener: {
+            access(device, register, dir, value, guest, seq) {
+              interrupts.access(device, register, dir, value, guest);
+              if (register === REG_QUEUE_NOTIFY && dir === DIR_WRITE) {
+                access.notifies++;
+                if (seq >= 0) requests.notifyTimed(seq, guest);
+              }
+            },
+          },
+        });
+  const deviceModel = new DeviceModelEvents(scouted, devices, ioreqs, interrupts, requests, !hooks.raise);
+
+  const streams = [xen, dom0].filter((s): s is TimedStream => s !== undefined);
+  walk(
+    streams,
+    (n, batch, t, from, to) => {
+      if (streams[n] === xen) {
+        waits.rows(batch, t, from, to);
+        injections?.rows(batch, t, from, to);
+      } else {
+        deviceModel.rows(batch, t, from, to);
+      }
+    },
+    (watermark) => {
+      if (watermark === Infinity) {
+        waits.finish();
+        ioreqs.finish();
+      } else ioreqs.settle(watermark - SETTLE_NS);
+      for (let v = 0; v < scouted.vcpus; v++) {
+        join?.drain(v, waits.queues[v]!, ioreqs.queues[v]!, watermark - SETTLE_NS, waits.openSince(v));
+      }
+      requests.drain(watermark - REQUEST_LAG_NS);
+    },
+  );
+  injections?.finish();
+  interrupts.finish();
+  requests.finish();
+  mmioSink?.flush();
+  injectionSink?.flush();
+  interruptSink.flush();
+  requests.flush();
+  return {
+    hooks,
+    scouted,
+    xen: waits.counts,
+    dom0: ioreqs.counts,
+    join: join?.counts ?? { joined: 0, xenOnly: 0, dom0Only: 0 },
+    interrupts: interrupts.counts,
+    injections: injections?.counts ?? [],
+    delivered: injections?.delivered,
+    requests: requests.counts,
+    depths: requests.depths,
+    access,
+    xenSource: xenFacts,
+    dom0Source: dom0Facts,
+  };
+}
+
+/** Xen marks a vCPU descheduled after the event was sent: Dom0 may have seen it that much earlier. */
+const DESCHEDULE_SLACK_NS = 50_000;
+/** An ioreq's fetched content stands at most this far behind its NOTIFY in the ring buffer. */
+const SETTLE_NS = 2e6;
+/** Requests are written out this far behind the watermark: by then their notifies are joined. */
+const REQUEST_LAG_NS = 40e6;
+
+/** Dom0's rows, dealt to the passes in one loop because each needs what the one before just learned. */
+class DeviceModelEvents {
+  private readonly domid: number | undefined;
+  private readonly devices: DeviceMap;
+  private readonly ioreqs: Dom0Ioreqs;
+  private readonly interrupts: Interrupts;
+  private readonly requests: Requests;
+  private readonly deviceOfSpi: Int32Array;
+  /** Without dm_op probes the device model's own trace tells of raises. */
+  private readonly raisesFromTrace: boolean;
+  private notifying: number = NO_DEVICE;
+
+  constructor(
+    scouted: Scouted,
+    devices: DeviceMap,
+    ioreqs: Dom0Ioreqs,
+    interrupts: Interrupts,
+    requests: Requests,
+    raisesFromTrace: boolean,
+  ) {
+    this.domid = scouted.domid;
+    this.raisesFromTrace = raisesFromTrace;
+    this.devices = devices;
+    this.ioreqs = ioreqs;
+    this.interrupts = interrupts;
+    this.requests = requests;
+    this.deviceOfSpi = Int32Array.from({ length: 1024 }, (_, spi) => devices.bySpi(spi));
+  }
+
+  rows(batch: EventColumns, t: Float64Array, from: number, to: number): void {
+    const { kind, arg0, arg1 } = batch;
+    let begin = from;
+    for (let i = from; i < to; i++) {
+      const k = kind[i]!;
+      if (k === K.DOM0_SET_IRQ_LEVEL) {
+        const spi = arg0[i]!;
+        const ours = this.domid === undefined || batch.domid[i] === this.domid;
+        if (!ours || arg1[i] !== 1 || spi >= this.deviceOfSpi.length) continue;
+        this.raised(this.deviceOfSpi[spi]!, t[i]!);
+      } else if (k === K.DM_SET_IRQ) {
+        if (!this.raisesFromTrace || arg1[i] !== 1) continue;
+        const spi = arg0[i]!;
+        this.raised(
+          spi > 0 && spi < this.deviceOfSpi.length ? this.deviceOfSpi[spi]! : this.notifying,
+          t[i]!,
+        );
+      } else if (k >= K.DM_QUEUE_NOTIFY && k <= K.DM_BLK_DONE) {
+        // The ioreqs up to here tell which one the device model is serving.
+        this.ioreqs.rows(batch, t, begin, i);
+        begin = i;
+        if (k === K.DM_SET_STATUS) this.setStatus(batch, i);
+        else {
+          if (k === K.DM_NOTIFY) {
+            this.notifying = this.requests.deviceOf(batch.addr[2 * i]!, batch.addr[2 * i + 1]!);
+          }
+          this.requests.event(batch, i, t[i]!);
+        }
+      }
+    }
+    this.ioreqs.rows(batch, t, begin, to);
+  }
+
+  private raised(device: number, t: number): void {
+    if (device === NO_DEVICE) return;
+    this.interrupts.raise(device, t);
+    this.requests.raised(device, t);
+  }
+
+  private setStatus(batch: EventColumns, i: number): void {
+    const v = this.ioreqs.workingOn(batch.pid[i]!);
+    if (v < 0) return;
+    const address = this.ioreqs.openAddress(v);
+    if (Number.isNaN(address)) return;
+    const device = this.devices.find(address);
+    if (device !== NO_DEVICE) this.requests.tie(batch.addr[2 * i]!, batch.addr[2 * i + 1]!, device);
+  }
+}
+
+function countAccess(access: AccessCounts, flags: number, dir: number): void {
+  if ((flags & SPAN_FLAG.INVALIDATE) !== 0) access.invalidates++;
+  else if (dir === DIR_READ) access.reads++;
+  else if (dir === DIR_WRITE) access.writes++;
+  else access.unknown++;
+}
+
+function kinds(facts: SourceFacts | undefined, name: string): number {
+  return facts?.kinds[name] ?? 0;
+}
+
+function hooksOf(xen: SourceFacts | undefined, dom0: SourceFacts | undefined, scouted: Scouted): Hooks {
+  return {
+    tracePoints: kinds(xen, 'arm.ioreq_send') > 0,
+    runstates: kinds(xen, 'xen.runstate') > 0 && scouted.domid !== undefined,
+    evtchnIrq: kinds(dom0, 'dom0.evtchn_irq') > 0,
+    evtchnRead: kinds(dom0, 'dom0.evtchn_read') > 0,
+    service: kinds(dom0, 'dm.ioreq') > 0,
+    notify: kinds(dom0, 'dom0.evtchn_notify') > 0 && scouted.vcpuOfPort.size > 0,
+    raise: kinds(dom0, 'dom0.set_irq_level') > 0,
+    requests: kinds(dom0, 'dm.virtqueue_pop') + kinds(dom0, 'dm.blk_read') + kinds(dom0, 'dm.blk_write') > 0,
+  };
+}

@@ -1,0 +1,112 @@
+import { createWriteStream } from 'node:fs';
+import { readFile, rename, rm } from 'node:fs/promises';
+import { Readable, Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+import { TraceError } from '../../trace/errors.ts';
+import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
+import { PAGE_MARKER, REPORT_BLOCK, spansBlock, type PageData, type PageReport } from './page-format.ts';
+import { PageSpans } from './page-spans.ts';
+import { spansToArrow } from './span-arrow.ts';
+
+export interface SpanTableSource {
+  plan: SpanPlan;
+  batches: Iterable<SpanBatch>;
+}
+
+/** Collects a family's batches at once; a caller that streams uses PageSpans itself. */
+export function collectSpans(source: SpanTableSource, limit?: number): PageSpans {
+  const spans = new PageSpans(source.plan, limit);
+  for (const batch of source.batches) spans.add(batch);
+  return spans;
+}
+
+export interface WrittenPage {
+  bytes: number;
+  tables: PageData['tables'];
+}
+
+/**
+ * Writes one self-contained page: the template with report and spans put in its place for data. The file
+ * appears under its name only when it is whole. E_NOT_FOUND without a template, E_WRITE if it cannot be written.
+ */
+export async function writePage(
+  templatePath: string,
+  outputPath: string,
+  report: PageReport,
+  families: readonly PageSpans[],
+): Promise<WrittenPage> {
+  const template = await readTemplate(templatePath);
+  const data: PageData = { version: 1, report, tables: families.map((f) => f.table) };
+  const partial = `${outputPath}.partial`;
+  let bytes = 0;
+  const count = new Transform({
+    transform(chunk: Buffer, _encoding, done): void {
+      bytes += chunk.length;
+      done(null, chunk);
+    },
+  });
+  try {
+    await pipeline(Readable.from(parts(template, data, families)), count, createWriteStream(partial));
+    await rename(partial, outputPath);
+  } catch (error) {
+    await rm(partial, { force: true });
+    throw new TraceError('E_WRITE', `the page cannot be written: ${(error as Error).message}`, {
+      source: outputPath,
+    });
+  }
+  return { bytes, tables: data.tables };
+}
+
+async function readTemplate(path: string): Promise<readonly [string, string]> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch {
+    throw new TraceError('E_NOT_FOUND', 'the page template is missing; npm run build:viewer makes it', {
+      source: path,
+    });
+  }
+  const at = text.lastIndexOf(PAGE_MARKER);
+  if (at < 0)
+    throw new TraceError('E_NOT_FOUND', 'the page template has no place for data', { source: path });
+  return [text.slice(0, at), text.slice(at + PAGE_MARKER.length)];
+}
+
+async function* parts(
+  [head, tail]: readonly [string, string],
+  data: PageData,
+  families: readonly PageSpans[],
+): AsyncGenerator<Buffer> {
+  yield Buffer.from(head);
+  yield* block(REPORT_BLOCK, Buffer.from(JSON.stringify(data, safeNumbers)));
+  for (const family of families) {
+    const { columns, weight } = family.take();
+    yield* block(spansBlock(family.plan.family), spansToArrow(family.plan, columns, weight));
+  }
+  yield Buffer.from(tail);
+}
+
+/** JSON has no 64-bit integers; a report with one must not end the page. */
+const safeNumbers = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? value.toString() : value;
+
+/** `<script type="text/plain">` with gzip in base64, streamed: 3 bytes in, 4 characters out. */
+async function* block(id: string, bytes: Uint8Array): AsyncGenerator<Buffer> {
+  yield Buffer.from(`<script type="text/plain" id="${id}">`);
+  let rest: Buffer = Buffer.alloc(0);
+  const gzip = Readable.from(slices(bytes)).pipe(createGzip({ level: 6 }));
+  for await (const chunk of gzip as AsyncIterable<Buffer>) {
+    const joined = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const whole = joined.length - (joined.length % 3);
+    yield Buffer.from(joined.toString('base64', 0, whole));
+    rest = joined.subarray(whole);
+  }
+  yield Buffer.from(`${rest.toString('base64')}</script>\n`);
+}
+
+const SLICE = 1 << 20;
+
+function* slices(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += SLICE) yield bytes.subarray(at, at + SLICE);
+}

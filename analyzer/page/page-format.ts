@@ -1,0 +1,127 @@
+import type { HostFacts } from '../../trace/manifest.ts';
+import type { SpanFamily, SpanPlan } from '../../trace/spans.ts';
+
+/**
+ * What a page holds behind its template: blocks of gzip in base64, each in its own
+ * `<script type="text/plain" id="...">`, which no browser runs. Nothing in them needs escaping, so no name
+ * in a trace can end the block or start another element.
+ */
+export const PAGE_MARKER = '<!--ioreq-trace:data-->';
+export const REPORT_BLOCK = 'ioreq-report';
+export const spansBlock = (family: SpanFamily): string => `ioreq-spans-${family}`;
+
+/** Column names of a span table in Arrow, besides one float64 column `at_<boundary>` per boundary. */
+export const SPAN_COLUMNS = {
+  start: 'start',
+  total: 'total',
+  device: 'device',
+  key: 'key',
+  vcpu: 'vcpu',
+  dir: 'dir',
+  type: 'type',
+  flags: 'flags',
+  amount: 'amount',
+  value: 'value',
+  group: 'group',
+  weight: 'weight',
+} as const;
+export const boundaryColumn = (boundary: string): string => `at_${boundary}`;
+
+/** What the page needs to know about one family's table. */
+export interface PageTable {
+  family: SpanFamily;
+  plan: SpanPlan;
+  /** Spans the analysis gave. */
+  spans: number;
+  /** Rows in the page. Fewer than `spans`: the slowest are all there, of the others a uniform sample. */
+  rows: number;
+  /** How many of `rows` are the slowest spans of all, each standing for itself. */
+  slowest: number;
+  /** Spans that one sampled row stands for; 1 if nothing was left out. */
+  weight: number;
+}
+
+/** One line of the report's figures, ns. A key that is absent was not computed. */
+export interface PageDistribution {
+  count: number;
+  mean_ns?: number | null;
+  p50_ns?: number | null;
+  p90_ns?: number | null;
+  p99_ns?: number | null;
+  p999_ns?: number | null;
+  p9999_ns?: number | null;
+  max_ns?: number | null;
+}
+
+export interface PageStage extends PageDistribution {
+  name: string;
+  title: string;
+  from: string;
+  to: string;
+  crosses_clocks?: boolean;
+  bound?: string;
+}
+
+export interface PageFamilyReport {
+  total?: PageDistribution;
+  stages?: PageStage[];
+  left_out?: { why: string; count: number }[];
+}
+
+/** The part of the report (`trace analyze --json`) that the page reads. All of it comes from untrusted files. */
+export interface PageReport {
+  trace?: {
+    path?: string;
+    domid?: number | null;
+    duration_ns?: number;
+    complete?: boolean;
+    ended?: string;
+    host?: HostFacts;
+  };
+  counts?: {
+    ioreqs?: number;
+    reads?: number;
+    writes?: number;
+    invalidates?: number;
+    unknown_content?: number;
+    interrupts?: number;
+    raises?: number;
+    notifies?: number;
+    lost?: number;
+    events?: number;
+    by_source?: { source: string; what: string; ioreqs: number }[];
+    sources_agree?: boolean;
+  };
+  clock?: {
+    offset_ns?: number | null;
+    error_ns?: number | null;
+    max_error_ns?: number | null;
+    warning?: string | null;
+  };
+  devices?: { name: string; kind?: string; base?: number; spi?: number }[];
+  mmio?: PageFamilyReport;
+  interrupts?: PageFamilyReport & { injection?: PageFamilyReport | null };
+  requests?: PageFamilyReport;
+  warnings?: string[];
+}
+
+/** Where the report has a family's figures; undefined if it has none. */
+export function familyFigures(report: PageReport, family: SpanFamily): PageFamilyReport | undefined {
+  switch (family) {
+    case 'mmio':
+      return report.mmio;
+    case 'interrupt':
+      return report.interrupts;
+    case 'injection':
+      return report.interrupts?.injection ?? undefined;
+    case 'request':
+      return report.requests;
+  }
+}
+
+/** Content of the report block. */
+export interface PageData {
+  version: 1;
+  report: PageReport;
+  tables: PageTable[];
+}

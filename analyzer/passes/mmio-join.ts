@@ -1,0 +1,199 @@
+import { TWO_32 } from '../../trace/columns.ts';
+import { IOREQ_TYPE, ioreqDir, ioreqSize, ioreqType } from '../../trace/ioreq.ts';
+import { DIR_UNKNOWN, NO_DEVICE, NO_KEY, SPAN_FLAG } from '../../trace/spans.ts';
+import type { DeviceMap } from './device-map.ts';
+import { D } from './dom0-ioreqs.ts';
+import type { LossWindows } from './loss-windows.ts';
+import type { MmioMark } from './plans.ts';
+import type { RecordQueue } from './record-queue.ts';
+import type { SpanSink } from './span-sink.ts';
+import { X } from './xen-waits.ts';
+
+/** Told of every joined access: what interrupts and requests are made of. */
+export interface AccessListener {
+  /**
+   * `guest` = first instant the access is seen (trap, deschedule or Dom0 interrupt), axis ns. `seq` is Dom0's
+   * number, -1 if it has none.
+   */
+  access(device: number, register: number, dir: number, value: number, guest: number, seq: number): void;
+}
+
+export interface JoinCounts {
+  joined: number;
+  xenOnly: number;
+  dom0Only: number;
+}
+
+const XEN_FIELD: Partial<Record<MmioMark, number>> = {
+  trap: X.TRAP,
+  send: X.SEND,
+  offline: X.OFFLINE,
+  wake: X.WAKE,
+  running: X.RUNNING,
+  done: X.DONE,
+  resume: X.RESUME,
+};
+const DOM0_FIELD: Partial<Record<MmioMark, number>> = {
+  dom0_irq: D.IRQ,
+  dm_read: D.READ,
+  service: D.SERVICE,
+  answer: D.ANSWER,
+};
+
+/**
+ * Joins the two sides of every ioreq, one to one, and writes MMIO spans.
+ *
+ * On each vCPU both sides are disjoint intervals in order of time, and Dom0's lies within Xen's up to the
+ * error of the clocks. Heads that overlap are one ioreq, unless the next on either side overlaps more; a head
+ * that lies wholly before the other's stands alone. `tolerance` (ns) covers the clock error and that Xen marks
+ * the vCPU descheduled a little after the event was sent.
+ */
+export class MmioJoin {
+  readonly counts: JoinCounts = { joined: 0, xenOnly: 0, dom0Only: 0 };
+  private readonly sink: SpanSink;
+  private readonly xenField: Int8Array;
+  private readonly dom0Field: Int8Array;
+  private readonly devices: DeviceMap;
+  private readonly losses: readonly LossWindows[];
+  private readonly listener: AccessListener;
+  private readonly hasXen: boolean;
+  private readonly hasDom0: boolean;
+  private readonly tolerance: number;
+
+  constructor(options: {
+    sink: SpanSink;
+    marks: readonly MmioMark[];
+    devices: DeviceMap;
+    losses: readonly LossWindows[];
+    listener: AccessListener;
+    hasXen: boolean;
+    hasDom0: boolean;
+    tolerance: number;
+  }) {
+    this.sink = options.sink;
+    this.xenField = Int8Array.from(options.marks, (m) => XEN_FIELD[m] ?? -1);
+    this.dom0Field = Int8Array.from(options.marks, (m) => DOM0_FIELD[m] ?? -1);
+    this.devices = options.devices;
+    this.losses = options.losses;
+    this.listener = options.listener;
+    this.hasXen = options.hasXen;
+    this.hasDom0 = options.hasDom0;
+    this.tolerance = options.tolerance;
+  }
+
+  /**
+   * Joins what both sides have up to `watermark` (axis ns): both streams have been read up to it.
+   * `xenOpenSince`: begin of the ioreq still open on Xen's side, NaN if none. Dom0's side ends with the answer,
+   * Xen's only once the vCPU runs again, any time later: an answered ioreq has to wait for it.
+   */
+  drain(vcpu: number, xen: RecordQueue, dom0: RecordQueue, watermark: number, xenOpenSince: number): void {
+    const tolerance = this.tolerance;
+    for (;;) {
+      const hasX = xen.length > 0;
+      const hasD = dom0.length > 0;
+      if (hasX && hasD) {
+        if (xen.get(0, X.END) + tolerance < dom0.get(0, D.START)) this.emit(vcpu, xen, undefined);
+        else if (dom0.get(0, D.END) + tolerance < xen.get(0, X.START)) this.emit(vcpu, undefined, dom0);
+        else if (undecided(xen, dom0) && latestEnd(xen, dom0) + tolerance >= watermark) return;
+        else if (overlap(xen, 0, dom0, 1) > overlap(xen, 0, dom0, 0)) this.emit(vcpu, undefined, dom0);
+        else if (overlap(xen, 1, dom0, 0) > overlap(xen, 0, dom0, 0)) this.emit(vcpu, xen, undefined);
+        else this.emit(vcpu, xen, dom0);
+      } else if (hasX) {
+        if (this.hasDom0 && xen.get(0, X.END) + tolerance >= watermark) return;
+        this.emit(vcpu, xen, undefined);
+      } else if (hasD) {
+        const end = dom0.get(0, D.END) + tolerance;
+        if (this.hasXen && (end >= watermark || xenOpenSince <= end)) return;
+        this.emit(vcpu, undefined, dom0);
+      } else return;
+    }
+  }
+
+  private emit(vcpu: number, xen: RecordQueue | undefined, dom0: RecordQueue | undefined): void {
+    const { sink } = this;
+    const c = sink.columns;
+    const row = sink.row();
+    let flags = 0;
+    if (xen === undefined) this.counts.dom0Only++;
+    else if (dom0 === undefined) this.counts.xenOnly++;
+    else this.counts.joined++;
+    if (this.hasXen && this.hasDom0 && (xen === undefined || dom0 === undefined))
+      flags |= SPAN_FLAG.ONE_SIDED;
+
+    const boundaries = this.xenField.length;
+    let complete = true;
+    for (let b = 0; b < boundaries; b++) {
+      const x = this.xenField[b]!;
+      const time = x >= 0 ? (xen?.get(0, x) ?? NaN) : (dom0?.get(0, this.dom0Field[b]!) ?? NaN);
+      c.at[b]![row] = time;
+      if (Number.isNaN(time)) complete = false;
+    }
+    if (!complete) flags |= SPAN_FLAG.INCOMPLETE;
+    if (xen !== undefined && !Number.isNaN(xen.get(0, X.SEND)) && Number.isNaN(xen.get(0, X.OFFLINE))) {
+      flags |= SPAN_FLAG.NO_WAIT;
+    }
+
+    const start = firstNumber(xen?.get(0, X.START), dom0?.get(0, D.START));
+    const end = firstNumber(xen?.get(0, X.END), dom0?.get(0, D.END));
+    for (const windows of this.losses) if (windows.touches(start, end)) flags |= SPAN_FLAG.LOSS;
+
+    // Dom0's content holds the value answered; the hypervisor's is what the guest sent.
+    const dom0Told = dom0 !== undefined && !Number.isNaN(dom0.get(0, D.INFO));
+    const xenTold = xen !== undefined && !Number.isNaN(xen.get(0, X.INFO));
+    const info = dom0Told ? dom0.get(0, D.INFO) : xenTold ? xen.get(0, X.INFO) : NaN;
+    const value = dom0Told ? dom0.get(0, D.DATA_LO) : xenTold ? xen.get(0, X.DATA_LO) : NaN;
+    let device: number = NO_DEVICE;
+    let key: number = NO_KEY;
+    if (!Number.isNaN(info)) {
+      const address = dom0Told
+        ? dom0.get(0, D.ADDR_LO) + dom0.get(0, D.ADDR_HI) * TWO_32
+        : xen!.get(0, X.ADDR_LO) + xen!.get(0, X.ADDR_HI) * TWO_32;
+      if (ioreqType(info) === IOREQ_TYPE.INVALIDATE) flags |= SPAN_FLAG.INVALIDATE;
+      else {
+        device = this.devices.find(address);
+        if (device !== NO_DEVICE) key = address - this.devices.devices[device]!.base;
+      }
+    }
+    c.start[row] = start;
+    c.total[row] = c.at[sink.plan.totalTo]![row]! - c.at[sink.plan.totalFrom]![row]!;
+    c.device[row] = device;
+    c.key[row] = key;
+    c.vcpu[row] = vcpu;
+    c.dir[row] = Number.isNaN(info) ? DIR_UNKNOWN : ioreqDir(info);
+    c.type[row] = Number.isNaN(info) ? 255 : ioreqType(info);
+    c.flags[row] = flags;
+    c.amount[row] = Number.isNaN(info) ? 0 : ioreqSize(info);
+    c.value[row] = Number.isNaN(value) ? 0 : value;
+    c.group[row] = 0;
+
+    if (device !== NO_DEVICE) {
+      const seq = dom0?.get(0, D.SEQ) ?? -1;
+      this.listener.access(device, key, c.dir[row]!, c.value[row]!, start, seq);
+    }
+    xen?.shift();
+    dom0?.shift();
+    sink.commit();
+  }
+}
+
+/** Length in ns of what record `i` of Xen's and `j` of Dom0's side share; negative = distance apart. */
+function overlap(xen: RecordQueue, i: number, dom0: RecordQueue, j: number): number {
+  if (i >= xen.length || j >= dom0.length) return -Infinity;
+  return (
+    Math.min(xen.get(i, X.END), dom0.get(j, D.END)) - Math.max(xen.get(i, X.START), dom0.get(j, D.START))
+  );
+}
+
+/** The heads meet only within the tolerance: their true partners may still be to come. */
+function undecided(xen: RecordQueue, dom0: RecordQueue): boolean {
+  return overlap(xen, 0, dom0, 0) < 0 && (xen.length < 2 || dom0.length < 2);
+}
+
+function latestEnd(xen: RecordQueue, dom0: RecordQueue): number {
+  return Math.max(xen.get(0, X.END), dom0.get(0, D.END));
+}
+
+function firstNumber(a: number | undefined, b: number | undefined): number {
+  if (a !== undefined && !Number.isNaN(a)) return a;
+  return b ?? NaN;
+}

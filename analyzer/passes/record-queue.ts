@@ -1,0 +1,52 @@
+/**
+ * A first-in-first-out queue of fixed-width float64 records in one growing ring buffer: what one side of a
+ * join holds until the other side has caught up. No object a record.
+ */
+export class RecordQueue {
+  readonly width: number;
+  private ring: Float64Array;
+  private first = 0;
+  length = 0;
+
+  constructor(width: number, capacity = 64) {
+    this.width = width;
+    this.ring = new Float64Array(width * capacity);
+  }
+
+  /** Appends a copy of `record` (its first `width` elements from `at`). */
+  push(record: Float64Array, at = 0): void {
+    const capacity = this.ring.length / this.width;
+    if (this.length === capacity) this.grow(capacity);
+    const slot = (this.first + this.length) % (this.ring.length / this.width);
+    this.ring.set(record.subarray(at, at + this.width), slot * this.width);
+    this.length++;
+  }
+
+  /** Field `field` of the record `index` places behind the head; NaN if there is none. */
+  get(index: number, field: number): number {
+    if (index >= this.length) return NaN;
+    const slot = (this.first + index) % (this.ring.length / this.width);
+    return this.ring[slot * this.width + field]!;
+  }
+
+  set(index: number, field: number, value: number): void {
+    const slot = (this.first + index) % (this.ring.length / this.width);
+    this.ring[slot * this.width + field] = value;
+  }
+
+  shift(): void {
+    if (this.length === 0) return;
+    this.first = (this.first + 1) % (this.ring.length / this.width);
+    this.length--;
+  }
+
+  private grow(capacity: number): void {
+    const larger = new Float64Array(this.ring.length * 2);
+    const head = this.first * this.width;
+    larger.set(this.ring.subarray(head));
+    larger.set(this.ring.subarray(0, head), this.ring.length - head);
+    this.ring = larger;
+    this.first = 0;
+    this.length = capacity;
+  }
+}

@@ -1,0 +1,383 @@
+import type { EventColumns } from '../../trace/columns.ts';
+import { K } from '../../trace/events.ts';
+import { DIR_UNKNOWN, NO_DEVICE, SPAN_FLAG } from '../../trace/spans.ts';
+import type { DeviceMap } from './device-map.ts';
+import type { LossWindows } from './loss-windows.ts';
+import { RecordQueue } from './record-queue.ts';
+import { RequestStore, STATE } from './request-store.ts';
+import type { SpanSink } from './span-sink.ts';
+import type { QueueState } from './vq-table.ts';
+import { VqTable } from './vq-table.ts';
+
+/** virtio-blk request types (VIRTIO 1.2, 5.2.6); UNKNOWN where the source does not show one. */
+export const REQUEST_TYPE = { IN: 0, OUT: 1, UNKNOWN: 255 } as const;
+const SECTOR_BYTES = 512;
+/** Used requests that wait for an interrupt; more means the device raises none (or it is not traced). */
+const MAX_UNINTERRUPTED = 4096;
+/** Notifies whose guest time is remembered until their requests end. Power of two. */
+const NOTIFY_RING = 1 << 16;
+
+export interface RequestCounts {
+  popped: number;
+  used: number;
+  /** Ended without an element that was popped: begun before the trace. */
+  unknownElement: number;
+}
+
+/** In-flight depth of one queue: requests popped and not yet used. */
+export interface DepthFacts {
+  device: number;
+  queue: number;
+  now: number;
+  max: number;
+  /** Integral of depth over time, and the time since the first pop: their quotient is the mean depth. */
+  area: number;
+  since: number;
+  first: number;
+}
+
+/** Fields of a finished request that waits for its notify's guest time. */
+const R = {
+  QUEUE: 0,
+  SEQ: 1,
+  POPPED: 2,
+  USED: 3,
+  INTERRUPT: 4,
+  BYTES: 5,
+  TYPE: 6,
+  DEPTH: 7,
+  GROUP: 8,
+} as const;
+const R_WIDTH = 9;
+
+/**
+ * Virtio requests from the device model's trace: QueueNotify → popped → used → interrupt, many to many: one
+ * notify may start many requests, one interrupt may complete many.
+ *
+ * `used` is the flush that publishes the used index (virtqueue_flush); where only the block layer is traced, the
+ * completion (virtio_blk_req_complete), which comes right before it. Queues that the device fills by itself
+ * (net and console receive) have no notify that starts a request: their notify is NaN.
+ */
+export class Requests {
+  readonly counts: RequestCounts = { popped: 0, used: 0, unknownElement: 0 };
+  readonly depths: DepthFacts[] = [];
+  private readonly sink: SpanSink;
+  private readonly devices: DeviceMap;
+  private readonly losses: readonly LossWindows[];
+  private readonly hasPop: boolean;
+  private readonly hasFlush: boolean;
+  private readonly hasNotify: boolean;
+  private readonly table = new VqTable();
+  private readonly store = new RequestStore();
+  private readonly finished = new RecordQueue(R_WIDTH);
+  private readonly record = new Float64Array(R_WIDTH);
+  private readonly notifyTime = new Float64Array(NOTIFY_RING).fill(NaN);
+  private readonly notifySeq = new Float64Array(NOTIFY_RING).fill(-1);
+  /** QueueNotify accesses the device model has not acted on yet, oldest first: seq, device, queue. */
+  private readonly kicks = new RecordQueue(3);
+  private readonly kick = new Float64Array(3);
+  private interruptGroup = 0;
+  private uninterrupted = 0;
+
+  constructor(
+    sink: SpanSink,
+    devices: DeviceMap,
+    losses: readonly LossWindows[],
+    hooks: { pop: boolean; flush: boolean; notify: boolean },
+  ) {
+    this.hasNotify = hooks.notify;
+    this.sink = sink;
+    this.devices = devices;
+    this.losses = losses;
+    this.hasPop = hooks.pop;
+    this.hasFlush = hooks.flush;
+  }
+
+  /** A QueueNotify was answered in Dom0: `seq` is the ioreq's number there. */
+  notified(seq: number, device: number, queue: number): void {
+    this.kick[0] = seq;
+    this.kick[1] = device;
+    this.kick[2] = queue;
+    if (this.kicks.length >= NOTIFY_RING) this.kicks.shift();
+    this.kicks.push(this.kick);
+  }
+
+  /** The guest's instant of the notify with Dom0's number `seq`. */
+  notifyTimed(seq: number, guest: number): void {
+    const at = seq & (NOTIFY_RING - 1);
+    this.notifySeq[at] = seq;
+    this.notifyTime[at] = guest;
+  }
+
+  /** The device model sets the status of `vdev` while it serves `device`. */
+  tie(vdevLo: number, vdevHi: number, device: number): void {
+    this.table.tie(vdevLo, vdevHi, device);
+  }
+
+  /** Device of a vdev pointer; NO_DEVICE while it is not known. */
+  deviceOf(vdevLo: number, vdevHi: number): number {
+    return this.table.vdev(vdevLo, vdevHi).device;
+  }
+
+  event(batch: EventColumns, i: number, t: number): void {
+    const lo = batch.addr[2 * i]!;
+    const hi = batch.addr[2 * i + 1]!;
+    const dataLo = batch.data[2 * i]!;
+    const dataHi = batch.data[2 * i + 1]!;
+    switch (batch.kind[i]) {
+      case K.DM_QUEUE_NOTIFY:
+        this.handleNotify(lo, hi, batch.arg0[i]!, dataLo, dataHi);
+        break;
+      case K.DM_POP:
+        this.pop(this.table.find(lo, hi), dataLo, dataHi, t);
+        break;
+      case K.DM_BLK_READ:
+      case K.DM_BLK_WRITE: {
+        const type = batch.kind[i] === K.DM_BLK_READ ? REQUEST_TYPE.IN : REQUEST_TYPE.OUT;
+        if (!this.hasPop) this.pop(this.table.firstOf(lo, hi), dataLo, dataHi, t);
+        const slot = this.store.find(dataLo, dataHi);
+        if (slot < 0) break;
+        this.store.type[slot] = type;
+        this.store.bytes[slot] = batch.arg2[i]! * SECTOR_BYTES;
+        break;
+      }
+      case K.DM_FILL: {
+        const slot = this.store.find(dataLo, dataHi);
+        if (slot < 0) {
+          this.counts.unknownElement++;
+          break;
+        }
+        if (this.store.type[slot] === REQUEST_TYPE.UNKNOWN) this.store.bytes[slot] = batch.arg0[i]!;
+        if (this.hasFlush) {
+          this.store.state[slot] = STATE.FILLED;
+          this.store.used[slot] = t;
+        } else this.use(slot, t);
+        break;
+      }
+      case K.DM_FLUSH: {
+        const queue = this.table.find(lo, hi);
+        if (queue === undefined) break;
+        const q = this.table.queues.indexOf(queue);
+        for (let s = 0; s < this.store.top; s++) {
+          if (this.store.state[s] === STATE.FILLED && this.store.queue[s] === q) this.use(s, t);
+        }
+        break;
+      }
+      case K.DM_NOTIFY: {
+        // Traced behind the check whether the guest wants an interrupt: suppressed ones do not show.
+        const queue = this.table.find(dataLo, dataHi);
+        if (queue !== undefined) this.announce(this.table.queues.indexOf(queue));
+        break;
+      }
+      case K.DM_BLK_DONE:
+        if (!this.hasFlush) {
+          const slot = this.store.find(dataLo, dataHi);
+          if (slot < 0) this.counts.unknownElement++;
+          else this.use(slot, t);
+        }
+        break;
+    }
+  }
+
+  /**
+   * The device model raised the line of `device`: the end of every request that it announces. Where the device
+   * model's notifies are traced those of the queue it notified for, else all that are used.
+   */
+  raised(device: number, t: number): void {
+    const group = this.interruptGroup++;
+    const wanted = this.hasNotify ? STATE.ANNOUNCED : STATE.USED;
+    for (let s = 0; s < this.store.top; s++) {
+      if (this.store.state[s] !== wanted) continue;
+      if (this.table.queues[this.store.queue[s]!]!.device === device) this.finishRequest(s, t, group);
+    }
+  }
+
+  private announce(queue: number): void {
+    for (let s = 0; s < this.store.top; s++) {
+      if (this.store.state[s] === STATE.USED && this.store.queue[s] === queue)
+        this.store.state[s] = STATE.ANNOUNCED;
+    }
+  }
+
+  /** Writes out what ended before `watermark` (axis ns): by then the guest's time of its notify is known. */
+  drain(watermark: number): void {
+    while (this.finished.length > 0 && !(this.finished.get(0, R.USED) >= watermark)) this.emit();
+  }
+
+  finish(): void {
+    for (let s = 0; s < this.store.top; s++) {
+      if (this.store.state[s] !== STATE.FREE) this.finishRequest(s, NaN, this.interruptGroup);
+    }
+    this.drain(Infinity);
+  }
+
+  flush(): void {
+    this.sink.flush();
+  }
+
+  private handleNotify(vdevLo: number, vdevHi: number, queue: number, vqLo: number, vqHi: number): void {
+    const state = this.table.ofNotify(vdevLo, vdevHi, queue, vqLo, vqHi);
+    let match = -1;
+    let device: number = NO_DEVICE;
+    let several = false;
+    for (let n = 0; n < this.kicks.length; n++) {
+      if (this.kicks.get(n, 2) !== queue) continue;
+      const d = this.kicks.get(n, 1);
+      if (state.device !== NO_DEVICE && d !== state.device) continue;
+      if (match < 0) {
+        match = n;
+        device = d;
+      } else if (d !== device) several = true;
+    }
+    if (match < 0 || several) {
+      // A kick of the device model's own, or one that cannot be told: what it pops has no known notify.
+      state.notifySeq = -1;
+      return;
+    }
+    if (state.device === NO_DEVICE) this.table.tie(vdevLo, vdevHi, device);
+    // Kicks of one queue coalesce in its eventfd: one run of the handler answers all that came before.
+    state.notifyServed = false;
+    let left = this.kicks.length;
+    while (left-- > 0) {
+      const same = this.kicks.get(0, 2) === queue && this.kicks.get(0, 1) === device;
+      for (let f = 0; f < 3; f++) this.kick[f] = this.kicks.get(0, f);
+      this.kicks.shift();
+      if (!same) this.kicks.push(this.kick);
+      else if (state.notifySeq < this.kick[0]!) state.notifySeq = this.kick[0]!;
+    }
+  }
+
+  private pop(queue: QueueState | undefined, lo: number, hi: number, t: number): void {
+    if (queue === undefined) return;
+    this.counts.popped++;
+    const { store } = this;
+    const stale = store.find(lo, hi);
+    const s = stale >= 0 ? stale : store.take();
+    if (stale >= 0) this.depthChange(queue, t, -1);
+    store.state[s] = STATE.POPPED;
+    store.elemLo[s] = lo;
+    store.elemHi[s] = hi;
+    store.queue[s] = this.table.queues.indexOf(queue);
+    store.notifySeq[s] = this.startedBy(queue);
+    store.popped[s] = t;
+    store.used[s] = NaN;
+    store.bytes[s] = 0;
+    store.type[s] = REQUEST_TYPE.UNKNOWN;
+    store.depth[s] = this.depthChange(queue, t, 1);
+  }
+
+  private use(slot: number, t: number): void {
+    this.counts.used++;
+    const { store } = this;
+    if (this.hasNotify) this.suppressed(store.queue[slot]!, t);
+    store.state[slot] = STATE.USED;
+    store.used[slot] = t;
+    this.depthChange(this.table.queues[store.queue[slot]!]!, t, -1);
+    if (++this.uninterrupted > MAX_UNINTERRUPTED) {
+      for (let s = 0; s < store.top; s++)
+        if (store.state[s]! >= STATE.USED) this.finishRequest(s, NaN, 0xffffffff);
+    }
+  }
+
+  /**
+   * Requests of `queue` that were used before `t` and are not announced by now: the device model notifies right
+   * behind the flush if the guest wants an interrupt, so for these none was raised.
+   */
+  private suppressed(queue: number, t: number): void {
+    const { store } = this;
+    for (let s = 0; s < store.top; s++) {
+      if (store.state[s] === STATE.USED && store.queue[s] === queue && store.used[s]! < t) {
+        this.finishRequest(s, NaN, 0xffffffff);
+      }
+    }
+  }
+
+  private finishRequest(slot: number, interrupt: number, group: number): void {
+    const { store, record } = this;
+    const used = store.state[slot]! >= STATE.USED;
+    if (used) this.uninterrupted--;
+    record[R.QUEUE] = store.queue[slot]!;
+    record[R.SEQ] = store.notifySeq[slot]!;
+    record[R.POPPED] = store.popped[slot]!;
+    record[R.USED] = used ? store.used[slot]! : NaN;
+    record[R.INTERRUPT] = interrupt;
+    record[R.BYTES] = store.bytes[slot]!;
+    record[R.TYPE] = store.type[slot]!;
+    record[R.DEPTH] = store.depth[slot]!;
+    record[R.GROUP] = group;
+    store.state[slot] = STATE.FREE;
+    this.finished.push(record);
+  }
+
+  private emit(): void {
+    const { finished, sink } = this;
+    const c = sink.columns;
+    const row = sink.row();
+    const queue = this.table.queues[finished.get(0, R.QUEUE)]!;
+    const seq = finished.get(0, R.SEQ);
+    const at = seq & (NOTIFY_RING - 1);
+    const notify = seq >= 0 && this.notifySeq[at] === seq ? this.notifyTime[at]! : NaN;
+    const popped = finished.get(0, R.POPPED);
+    const used = finished.get(0, R.USED);
+    const interrupt = finished.get(0, R.INTERRUPT);
+    c.at[0]![row] = notify;
+    c.at[1]![row] = popped;
+    c.at[2]![row] = used;
+    c.at[3]![row] = interrupt;
+    let flags = 0;
+    if (Number.isNaN(notify) || Number.isNaN(used)) flags |= SPAN_FLAG.INCOMPLETE;
+    if (Number.isNaN(used)) flags |= SPAN_FLAG.CUT;
+    const start = Number.isNaN(notify) ? popped : notify;
+    const end = Number.isNaN(interrupt) ? (Number.isNaN(used) ? popped : used) : interrupt;
+    for (const windows of this.losses) if (windows.touches(start, end)) flags |= SPAN_FLAG.LOSS;
+    const type = finished.get(0, R.TYPE);
+    c.start[row] = start;
+    c.total[row] = used - notify;
+    c.device[row] = queue.device;
+    c.key[row] = queue.queue;
+    c.vcpu[row] = 0xffff;
+    c.dir[row] = type === REQUEST_TYPE.IN ? 1 : type === REQUEST_TYPE.OUT ? 0 : DIR_UNKNOWN;
+    c.type[row] = type;
+    c.flags[row] = flags;
+    c.amount[row] = finished.get(0, R.BYTES);
+    c.value[row] = finished.get(0, R.DEPTH);
+    c.group[row] = finished.get(0, R.GROUP);
+    finished.shift();
+    sink.commit();
+  }
+
+  /**
+   * The notify that started what is popped now, -1 if it cannot be told: an idle queue from which something is
+   * popped without a new notify was filled while the device model had notifications off.
+   */
+  private startedBy(queue: QueueState): number {
+    if (this.deviceDriven(queue)) return -1;
+    const idle =
+      (this.depths.find((d) => d.device === queue.device && d.queue === queue.queue)?.now ?? 0) === 0;
+    if (queue.notifyServed && idle) return -1;
+    queue.notifyServed = true;
+    return queue.notifySeq;
+  }
+
+  /** Receive queues: the device uses buffers when it has something to say, not when it is notified. */
+  private deviceDriven(queue: QueueState): boolean {
+    const kind = this.devices.devices[queue.device]?.kind;
+    if (kind !== 'net' && kind !== 'console') return false;
+    if (queue.queue % 2 === 1) return false;
+    // Receive queues have a transmit queue behind them; net's control queue, the last one, has not.
+    return queue.queue === 0 || kind === 'console' || this.table.has(queue, queue.queue + 1);
+  }
+
+  private depthChange(queue: QueueState, t: number, by: number): number {
+    let facts = this.depths.find((d) => d.device === queue.device && d.queue === queue.queue);
+    if (facts === undefined) {
+      facts = { device: queue.device, queue: queue.queue, now: 0, max: 0, area: 0, since: t, first: t };
+      this.depths.push(facts);
+    }
+    facts.area += facts.now * (t - facts.since);
+    facts.since = t;
+    facts.now = Math.max(0, facts.now + by);
+    facts.max = Math.max(facts.max, facts.now);
+    return facts.now;
+  }
+}

@@ -1,0 +1,188 @@
+import { K, RUNSTATE } from '../../trace/events.ts';
+import { IOREQ_TYPE, ioreqType } from '../../trace/ioreq.ts';
+import type { EventColumns } from '../../trace/columns.ts';
+import { RecordQueue } from './record-queue.ts';
+
+/** Fields of one ioreq as the hypervisor saw it; times in trace-axis ns, NaN where not seen. */
+export const X = {
+  TRAP: 0,
+  SEND: 1,
+  OFFLINE: 2,
+  WAKE: 3,
+  RUNNING: 4,
+  DONE: 5,
+  RESUME: 6,
+  START: 7,
+  END: 8,
+  ADDR_LO: 9,
+  ADDR_HI: 10,
+  DATA_LO: 11,
+  INFO: 12,
+  /** SPAN_FLAG bits known on this side. */
+  FLAGS: 13,
+} as const;
+export const X_WIDTH = 14;
+
+export interface XenCounts {
+  /** running → offline of the domain's vCPUs: one an ioreq, on any Xen. */
+  offline: number;
+  /** ARM_IOREQ_SEND and ARM_IOREQ_DONE of the domain: only with the trace points. */
+  send: number;
+  done: number;
+  /** Aborts that Xen served itself (vGIC, vpl011 ...): no ioreq. */
+  handledInXen: number;
+  /** Ioreqs whose end was not seen: lost records or the end of the trace. */
+  cut: number;
+}
+
+/**
+ * The hypervisor's side of every ioreq of one domain, a record each, in the order of their ends on each vCPU.
+ *
+ * With the Arm trace points: ABORT, SEND, (running→offline, WAKE, offline→runnable→running), DONE, RESUME; an
+ * INVALIDATE is sent outside a trap and ends with DONE. Without them the wait alone shows, as
+ * running→offline … offline→runnable→running (xen/common/sched/core.c picks offline, not blocked, for a vCPU
+ * that waits on a Xen event channel).
+ */
+export class XenWaits {
+  readonly counts: XenCounts = { offline: 0, send: 0, done: 0, handledInXen: 0, cut: 0 };
+  /** Finished records by vCPU. */
+  readonly queues: RecordQueue[];
+  private readonly domid: number;
+  private readonly patched: boolean;
+  private readonly open: Float64Array;
+
+  constructor(domid: number, vcpus: number, patched: boolean) {
+    this.domid = domid;
+    this.patched = patched;
+    this.queues = Array.from({ length: vcpus }, () => new RecordQueue(X_WIDTH));
+    this.open = new Float64Array(vcpus * X_WIDTH).fill(NaN);
+  }
+
+  rows(batch: EventColumns, t: Float64Array, from: number, to: number): void {
+    const { domid, vcpus } = this.bounds;
+    const kind = batch.kind;
+    const doms = batch.domid;
+    const vs = batch.vcpu;
+    for (let i = from; i < to; i++) {
+      if (doms[i] !== domid) continue;
+      const k = kind[i]!;
+      if (k === K.XEN_OTHER) continue;
+      const v = vs[i]!;
+      if (v >= vcpus) continue;
+      if (k === K.XEN_RUNSTATE) this.runstate(v, batch.arg0[i]!, batch.arg1[i]!, t[i]!);
+      else if (k === K.XEN_WAKE) this.wake(v, t[i]!);
+      else if (k >= K.ARM_S2_ABORT && k <= K.ARM_IOREQ_DONE) this.tracePoint(batch, i, k, v, t[i]!);
+    }
+  }
+
+  /** Begin of the ioreq that is open on `vcpu`, axis ns; NaN if none is. */
+  openSince(vcpu: number): number {
+    const at = vcpu * X_WIDTH;
+    if (!this.patched) return this.open[at + X.OFFLINE]!;
+    return Number.isNaN(this.open[at + X.SEND]!)
+      ? NaN
+      : firstOf(this.open[at + X.TRAP]!, this.open[at + X.SEND]!);
+  }
+
+  /** Ends what is still open: counted, not given out. */
+  finish(): void {
+    for (let v = 0; v < this.queues.length; v++) {
+      const at = v * X_WIDTH;
+      const begun = this.patched ? this.open[at + X.SEND]! : this.open[at + X.OFFLINE]!;
+      if (!Number.isNaN(begun)) this.counts.cut++;
+      this.reset(at);
+    }
+  }
+
+  private get bounds(): { domid: number; vcpus: number } {
+    return { domid: this.domid, vcpus: this.queues.length };
+  }
+
+  private runstate(v: number, old: number, now: number, t: number): void {
+    const at = v * X_WIDTH;
+    const open = this.open;
+    if (now === RUNSTATE.OFFLINE && old === RUNSTATE.RUNNING) {
+      this.counts.offline++;
+      if (!this.patched) {
+        if (!Number.isNaN(open[at + X.OFFLINE]!)) this.counts.cut++;
+        this.reset(at);
+        open[at + X.OFFLINE] = t;
+      } else if (!Number.isNaN(open[at + X.SEND]!) && Number.isNaN(open[at + X.OFFLINE]!)) {
+        open[at + X.OFFLINE] = t;
+      }
+      return;
+    }
+    if (Number.isNaN(open[at + X.OFFLINE]!)) return;
+    if (old === RUNSTATE.OFFLINE && Number.isNaN(open[at + X.WAKE]!)) open[at + X.WAKE] = t;
+    if (now === RUNSTATE.RUNNING && Number.isNaN(open[at + X.RUNNING]!)) {
+      open[at + X.RUNNING] = t;
+      if (!this.patched) this.emit(v, X.OFFLINE, t);
+    }
+  }
+
+  private wake(v: number, t: number): void {
+    const at = v * X_WIDTH;
+    const begun = this.patched ? this.open[at + X.SEND]! : this.open[at + X.OFFLINE]!;
+    if (!Number.isNaN(begun) && Number.isNaN(this.open[at + X.WAKE]!)) this.open[at + X.WAKE] = t;
+  }
+
+  private tracePoint(batch: EventColumns, i: number, kind: number, v: number, t: number): void {
+    const at = v * X_WIDTH;
+    const open = this.open;
+    switch (kind) {
+      case K.ARM_S2_ABORT:
+        if (!Number.isNaN(open[at + X.SEND]!)) this.counts.cut++;
+        this.reset(at);
+        open[at + X.TRAP] = t;
+        break;
+      case K.ARM_IOREQ_SEND:
+        this.counts.send++;
+        // Two sends without a resume between: the end of the first was lost.
+        if (!Number.isNaN(open[at + X.SEND]!)) {
+          this.counts.cut++;
+          this.reset(at);
+        }
+        open[at + X.SEND] = t;
+        open[at + X.ADDR_LO] = batch.addr[2 * i]!;
+        open[at + X.ADDR_HI] = batch.addr[2 * i + 1]!;
+        open[at + X.DATA_LO] = batch.data[2 * i]!;
+        open[at + X.INFO] = batch.arg0[i]!;
+        break;
+      case K.ARM_IOREQ_DONE:
+        this.counts.done++;
+        if (Number.isNaN(open[at + X.SEND]!)) break;
+        open[at + X.DONE] = t;
+        if (ioreqType(open[at + X.INFO]!) === IOREQ_TYPE.INVALIDATE || Number.isNaN(open[at + X.TRAP]!)) {
+          this.emit(v, X.SEND, t);
+        }
+        break;
+      case K.ARM_S2_RESUME:
+        if (Number.isNaN(open[at + X.TRAP]!)) break;
+        if (Number.isNaN(open[at + X.SEND]!)) {
+          this.counts.handledInXen++;
+          this.reset(at);
+          break;
+        }
+        open[at + X.RESUME] = t;
+        this.emit(v, X.TRAP, t);
+        break;
+    }
+  }
+
+  private emit(v: number, start: number, end: number): void {
+    const at = v * X_WIDTH;
+    this.open[at + X.START] = this.open[at + start]!;
+    this.open[at + X.END] = end;
+    this.open[at + X.FLAGS] = 0;
+    this.queues[v]!.push(this.open, at);
+    this.reset(at);
+  }
+
+  private reset(at: number): void {
+    this.open.fill(NaN, at, at + X_WIDTH);
+  }
+}
+
+function firstOf(a: number, b: number): number {
+  return Number.isNaN(a) ? b : a;
+}

@@ -1,0 +1,199 @@
+import type { DeviceFacts, Manifest } from '../../trace/manifest.ts';
+import type { SpanBatch, SpanFamily, SpanPlan } from '../../trace/spans.ts';
+import { NO_DEVICE } from '../../trace/spans.ts';
+import type { PassResults, SpanPlans } from '../analyze.ts';
+import { runPasses } from '../analyze.ts';
+import type { SpanConsumer } from '../passes/span-sink.ts';
+import { FamilyStats } from '../stats/family-stats.ts';
+import type { GroupKey } from '../stats/group-key.ts';
+import { compositeKey, compositeLabel } from '../stats/group-key.ts';
+import { PERCENTILE_ERROR } from '../stats/histogram.ts';
+import { Slowest } from '../stats/slowest.ts';
+import type { TraceView } from '../view.ts';
+import { durationNs } from '../view.ts';
+import { countsReport } from './counts.ts';
+import type { ClockReport, DepthReport, GroupReport, Report, SlowSpan } from './document.ts';
+import { distribution, familyReport, leftOut, stageReports } from './families.ts';
+import { attachEvents, describeSlow } from './slow-spans.ts';
+
+export interface AnalyzeOptions {
+  path: string;
+  /** Keys to group by, as one combination; none = no groups. */
+  by?: readonly GroupKey[];
+  /** How many of the slowest spans of each family to list. */
+  slowest?: number;
+  /** Takes every batch of spans as it is finished, e.g. to put them into a page. */
+  onSpans?: SpanConsumer;
+  warnings?: readonly string[];
+}
+
+/** Groups beyond this many are not made: a `by` over hostile data must not fill the memory. */
+const MAX_GROUPS = 4096;
+
+class Collector {
+  readonly stats = new Map<SpanFamily, FamilyStats>();
+  readonly slowest = new Map<SpanFamily, Slowest>();
+  readonly groups = new Map<SpanFamily, Map<number, FamilyStats>>();
+  readonly perDevice = new Map<SpanFamily, Float64Array>();
+  groupsCut = false;
+  private readonly by: readonly GroupKey[];
+
+  constructor(plans: SpanPlans, by: readonly GroupKey[], slowest: number, devices: number) {
+    this.by = by;
+    for (const plan of Object.values(plans) as (SpanPlan | undefined)[]) {
+      if (plan === undefined) continue;
+      this.stats.set(plan.family, new FamilyStats(plan));
+      this.slowest.set(plan.family, new Slowest(plan, slowest));
+      this.groups.set(plan.family, new Map());
+      this.perDevice.set(plan.family, new Float64Array(devices));
+    }
+  }
+
+  readonly consume = (plan: SpanPlan, batch: SpanBatch): void => {
+    const { family } = plan;
+    const stats = this.stats.get(family)!;
+    const slowest = this.slowest.get(family)!;
+    const groups = this.groups.get(family)!;
+    const perDevice = this.perDevice.get(family)!;
+    for (let i = 0; i < batch.length; i++) {
+      stats.add(batch, i);
+      slowest.add(batch, i);
+      if (batch.device[i] !== NO_DEVICE) perDevice[batch.device[i]!]!++;
+    }
+    if (this.by.length === 0) return;
+    for (let i = 0; i < batch.length; i++) {
+      const key = compositeKey(family, this.by, batch, i);
+      if (key < 0) continue;
+      let group = groups.get(key);
+      if (group === undefined) {
+        if (groups.size >= MAX_GROUPS) {
+          this.groupsCut = true;
+          continue;
+        }
+        group = new FamilyStats(plan);
+        groups.set(key, group);
+      }
+      group.add(batch, i);
+    }
+  };
+}
+
+/** Analyzes a trace into one document. Reads the events twice, streaming; a third time for the slowest spans. */
+export function analyzeTrace(view: TraceView, options: AnalyzeOptions): Report {
+  const { manifest } = view;
+  const by = options.by ?? [];
+  let collector: Collector | undefined;
+  let plans: SpanPlans | undefined;
+  const results = runPasses(view, (p) => {
+    plans = p;
+    collector = new Collector(p, by, options.slowest ?? 10, manifest.devices.length);
+    return options.onSpans === undefined ? [collector.consume] : [collector.consume, options.onSpans];
+  });
+  return document(view, options, results, plans!, collector!);
+}
+
+function document(
+  view: TraceView,
+  options: AnalyzeOptions,
+  results: PassResults,
+  plans: SpanPlans,
+  collector: Collector,
+): Report {
+  const { manifest } = view;
+  const { devices } = manifest;
+  const stats = (family: SpanFamily): FamilyStats | undefined => collector.stats.get(family);
+  const warnings = [...(options.warnings ?? manifest.warnings)];
+  const counts = countsReport(manifest, results, warnings);
+  if (collector.groupsCut) warnings.push(`more than ${MAX_GROUPS} groups: the rest is in no group`);
+  const [mmio, interrupts, requests] = (['mmio', 'interrupt', 'request'] as const).map((family) =>
+    describeSlow(collector.slowest.get(family), devices),
+  ) as [SlowSpan[], SlowSpan[], SlowSpan[]];
+  attachEvents(view, results, [...mmio, ...interrupts, ...requests]);
+  const interruptSpans = stats('interrupt');
+  return {
+    format: 'ioreq-trace-report',
+    version: 1,
+    trace: {
+      path: options.path,
+      created: manifest.created,
+      complete: manifest.complete,
+      ended: manifest.ended,
+      domid: results.scouted.domid ?? null,
+      vcpus: results.scouted.vcpus,
+      duration_ns: durationNs(view),
+      host: manifest.host,
+    },
+    clock: clockReport(manifest),
+    counts,
+    devices: devices.map((d, n) => ({
+      ...d,
+      ioreqs: collector.perDevice.get('mmio')?.[n] ?? 0,
+      interrupts: collector.perDevice.get('interrupt')?.[n] ?? 0,
+    })),
+    mmio: familyReport(stats('mmio'), plans.mmio),
+    interrupts: {
+      ...familyReport(interruptSpans, plans.interrupt),
+      raises: results.interrupts.raises,
+      coalesced: Math.max(0, results.interrupts.raises - counts.interrupts),
+      injection:
+        plans.injection === undefined
+          ? null
+          : { ...familyReport(stats('injection'), plans.injection), by_spi: results.injections },
+    },
+    requests: {
+      ...familyReport(stats('request'), plans.request),
+      bytes: stats('request')?.amount ?? 0,
+      depth: depthReports(results, devices),
+    },
+    groups: groupReports(collector, options.by ?? [], devices),
+    slowest: { mmio, interrupts, requests },
+    percentile_error: PERCENTILE_ERROR,
+    warnings,
+  };
+}
+
+function clockReport(manifest: Manifest): ClockReport {
+  const clock = manifest.clock;
+  return {
+    offset_ns: clock?.offsetNs ?? null,
+    error_ns: clock?.errorNs ?? null,
+    max_error_ns: clock?.maxErrorNs ?? null,
+    rate_ppm: clock === undefined ? null : clock.rate * 1e6,
+    methods: clock?.methods ?? [],
+    warning: clock?.warning ?? null,
+  };
+}
+
+function depthReports(results: PassResults, devices: readonly DeviceFacts[]): DepthReport[] {
+  return results.depths.map((d) => ({
+    device: devices[d.device]?.name ?? 'unknown',
+    queue: d.queue,
+    max: d.max,
+    mean: d.since > d.first ? d.area / (d.since - d.first) : null,
+  }));
+}
+
+const FAMILY_KEYS = { mmio: 'mmio', interrupt: 'interrupts', request: 'requests' } as const;
+
+function groupReports(
+  collector: Collector,
+  by: readonly GroupKey[],
+  devices: readonly DeviceFacts[],
+): GroupReport[] {
+  const reports: GroupReport[] = [];
+  for (const family of ['mmio', 'interrupt', 'request'] as const) {
+    const groups = [...(collector.groups.get(family) ?? [])].sort(
+      (a, b) => b[1].total.sum - a[1].total.sum || a[0] - b[0],
+    );
+    for (const [key, stats] of groups) {
+      reports.push({
+        by: compositeLabel(family, by, key, devices),
+        family: FAMILY_KEYS[family],
+        total: distribution(stats.total),
+        stages: stageReports(stats),
+        left_out: leftOut(stats),
+      });
+    }
+  }
+  return reports;
+}

@@ -1,0 +1,73 @@
+import type { Manifest } from '../../trace/manifest.ts';
+import type { PassResults } from '../analyze.ts';
+import type { Counts, SourceCount } from './document.ts';
+
+/** What was counted, by which source, and whether the sources agree. Disagreement is a warning. */
+export function countsReport(manifest: Manifest, results: PassResults, warnings: string[]): Counts {
+  const bySource = sourceCounts(manifest, results);
+  const ioreqs = bySource[0]?.ioreqs ?? 0;
+  const agree = bySource.every((s) => s.ioreqs === ioreqs);
+  if (!agree) {
+    const list = bySource.map((s) => `${s.what} ${s.ioreqs}`).join(', ');
+    warnings.push(`the sources disagree on the number of ioreqs: ${list}`);
+  }
+  const { access, delivered } = results;
+  const [interrupts, interruptsBy] =
+    delivered !== undefined
+      ? [delivered, 'vgic']
+      : results.interrupts.statusReads > 0
+        ? [results.interrupts.statusReads, 'status_reads']
+        : [results.interrupts.raises, 'raises'];
+  if (
+    delivered !== undefined &&
+    results.interrupts.statusReads > 0 &&
+    delivered !== results.interrupts.statusReads
+  ) {
+    warnings.push(
+      `the vGIC delivered ${delivered} interrupts on virtio lines, the guest read InterruptStatus ${results.interrupts.statusReads} times`,
+    );
+  }
+  const lost = manifest.sources.reduce((sum, s) => sum + s.lost, 0);
+  if (lost > 0) warnings.push(`${lost} records were lost: spans that may have been touched are left out`);
+  return {
+    ioreqs,
+    reads: access.reads,
+    writes: access.writes,
+    invalidates: access.invalidates,
+    unknown_content: access.unknown,
+    interrupts,
+    interrupts_by: interruptsBy,
+    raises: results.interrupts.raises,
+    notifies: access.notifies,
+    lost,
+    events: manifest.sources.reduce((sum, s) => sum + s.rows, 0),
+    by_source: bySource,
+    sources_agree: agree,
+  };
+}
+
+/** Ioreqs as each source saw them, the surest first. Only sources that see ioreqs are listed. */
+function sourceCounts(manifest: Manifest, results: PassResults): SourceCount[] {
+  const list: SourceCount[] = [];
+  const add = (source: string | undefined, what: string, ioreqs: number): void => {
+    if (source !== undefined && ioreqs > 0) list.push({ source, what, ioreqs });
+  };
+  const { hooks, xen, dom0 } = results;
+  const xenId = results.xenSource?.id;
+  const dom0Id = results.dom0Source?.id;
+  if (hooks.tracePoints) {
+    add(xenId, 'hypervisor: sent', xen.send);
+    add(xenId, 'hypervisor: done', xen.done);
+  }
+  add(dom0Id, 'Dom0: event-channel interrupts', dom0.interrupts);
+  add(dom0Id, 'Dom0: answers', dom0.answers);
+  add(dom0Id, 'Dom0: ioreq page at the answer', dom0.fetched);
+  add(dom0Id, "device model's trace in Dom0's buffer", dom0.serviced);
+  // A vCPU that is answered before it is descheduled leaves no runstate pair: said in the spans, not here.
+  if (!hooks.tracePoints) add(xenId, 'hypervisor: running→offline', xen.offline);
+  for (const s of manifest.sources) {
+    if (s.id === dom0Id || s.id === xenId) continue;
+    add(s.id, `device model's log`, s.kinds['dm.ioreq'] ?? 0);
+  }
+  return list;
+}

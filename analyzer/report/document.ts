@@ -1,0 +1,153 @@
+import type { ClockRelation, DeviceFacts, HostFacts } from '../../trace/manifest.ts';
+import type { SpanPlan } from '../../trace/spans.ts';
+import type { InjectionCounts } from '../passes/injections.ts';
+
+/**
+ * What `trace analyze --json` prints: one document; docs/REPORT.md explains every path. All times are
+ * nanoseconds; a number that cannot be given is null, never 0.
+ */
+export interface Report {
+  format: 'ioreq-trace-report';
+  version: 1;
+  trace: {
+    path: string;
+    created: string;
+    complete: boolean;
+    ended: string;
+    domid: number | null;
+    vcpus: number;
+    duration_ns: number;
+    host: HostFacts;
+  };
+  clock: ClockReport;
+  counts: Counts;
+  devices: (DeviceFacts & { ioreqs: number; interrupts: number })[];
+  mmio: FamilyReport;
+  interrupts: FamilyReport & {
+    raises: number;
+    coalesced: number;
+    injection: (FamilyReport & { by_spi: InjectionCounts[] }) | null;
+  };
+  requests: FamilyReport & { bytes: number; depth: DepthReport[] };
+  groups: GroupReport[];
+  slowest: { mmio: SlowSpan[]; interrupts: SlowSpan[]; requests: SlowSpan[] };
+  /** How far a percentile of more than 4096 values may be off, relative; smaller samples are exact. */
+  percentile_error: number;
+  warnings: string[];
+}
+
+export interface ClockReport {
+  /** Xen's counter in ns minus Dom0's ftrace clock in ns, at the first event; null with one clock only. */
+  offset_ns: number | null;
+  /** Half the width of the interval in which offset_ns certainly lies. */
+  error_ns: number | null;
+  /** The largest half-width over the trace. */
+  max_error_ns: number | null;
+  rate_ppm: number | null;
+  methods: ClockRelation['methods'];
+  warning: string | null;
+}
+
+export interface Counts {
+  ioreqs: number;
+  reads: number;
+  writes: number;
+  invalidates: number;
+  /** Ioreqs whose content no source shows. */
+  unknown_content: number;
+  /** Interrupts the guest took on virtio lines. */
+  interrupts: number;
+  /** What `interrupts` was counted by: 'vgic' (list register + re-pended), 'status_reads', 'raises'. */
+  interrupts_by: string;
+  raises: number;
+  notifies: number;
+  /** Records lost over all sources. */
+  lost: number;
+  /** Events (rows) over all sources. */
+  events: number;
+  /** The same ioreqs as each source saw them. */
+  by_source: SourceCount[];
+  /** Whether every source that sees ioreqs counted the same number. */
+  sources_agree: boolean;
+}
+
+export interface SourceCount {
+  source: string;
+  what: string;
+  ioreqs: number;
+}
+
+export interface Distribution {
+  count: number;
+  mean_ns: number | null;
+  min_ns: number | null;
+  p50_ns: number | null;
+  p90_ns: number | null;
+  p99_ns: number | null;
+  p999_ns: number | null;
+  max_ns: number | null;
+}
+
+export interface StageReport extends Distribution {
+  name: string;
+  title: string;
+  from: string;
+  to: string;
+  in_total: boolean;
+  crosses_clocks: boolean;
+  bound: 'exact' | 'no-later-than';
+  /** Share of the staged total's sum; null for stages outside the total. */
+  share: number | null;
+}
+
+export interface FamilyReport {
+  title: string;
+  total: Distribution;
+  /** The spans whose every stage was seen: the stages' means add up to this mean. */
+  staged: Distribution;
+  stages: StageReport[];
+  left_out: { why: string; count: number }[];
+  /** Totals in buckets of half an octave, ascending, empty ones between left in; first bucket may be negative. */
+  histogram: HistogramBucket[];
+  plan: SpanPlan | null;
+}
+
+export interface HistogramBucket {
+  from_ns: number;
+  to_ns: number;
+  count: number;
+}
+
+export interface GroupReport {
+  by: Record<string, string | number>;
+  family: 'mmio' | 'interrupts' | 'requests';
+  total: Distribution;
+  stages: StageReport[];
+  left_out: { why: string; count: number }[];
+}
+
+export interface DepthReport {
+  device: string;
+  queue: number;
+  /** Requests popped and not yet used. */
+  max: number;
+  mean: number | null;
+}
+
+export interface SlowSpan {
+  start_ns: number;
+  total_ns: number;
+  device: string | null;
+  register: string | null;
+  queue: number | null;
+  spi: number | null;
+  direction: string | null;
+  vcpu: number | null;
+  /** Bytes of a request, raises of an interrupt, access size of an MMIO access. */
+  amount: number;
+  /** The instants of this span, with the source each was read in. */
+  boundaries: { name: string; clock: 'xen' | 'dom0'; at_ns: number | null }[];
+  /** Events of its vCPU and its device model's threads while it was open. */
+  events: { at_ns: number; source: string; cpu: number; event: string; detail: string }[];
+  events_cut: boolean;
+}

@@ -1,0 +1,136 @@
+import type { EventColumns } from '../../trace/columns.ts';
+import { K, kindName, RUNSTATE } from '../../trace/events.ts';
+import type { DeviceFacts } from '../../trace/manifest.ts';
+import { DIR_UNKNOWN, NO_DEVICE, NO_KEY } from '../../trace/spans.ts';
+import { registerName } from '../../trace/virtio-mmio.ts';
+import type { PassResults } from '../analyze.ts';
+import type { SpanRecord, Slowest } from '../stats/slowest.ts';
+import { walk } from '../streams.ts';
+import type { TraceView } from '../view.ts';
+import { timedStreams } from '../view.ts';
+import type { SlowSpan } from './document.ts';
+
+/** Events listed a span; what is beyond is said, not shown. */
+const MAX_EVENTS = 64;
+
+/** The slowest spans with their instants; `attachEvents` adds the events while they were open. */
+export function describeSlow(slowest: Slowest | undefined, devices: readonly DeviceFacts[]): SlowSpan[] {
+  if (slowest === undefined) return [];
+  const { plan } = slowest;
+  return slowest.list.map((s) => ({
+    start_ns: s.start,
+    total_ns: s.total,
+    device: s.device === NO_DEVICE ? null : (devices[s.device]?.name ?? null),
+    register: plan.family === 'mmio' && s.key !== NO_KEY ? registerName(s.key) : null,
+    queue: plan.family === 'request' ? s.key : null,
+    spi: plan.family === 'interrupt' ? s.key : null,
+    direction: s.dir === DIR_UNKNOWN ? null : directionOf(plan.family, s),
+    vcpu: s.vcpu === 0xffff ? null : s.vcpu,
+    amount: s.amount,
+    boundaries: plan.boundaries.map((b, k) => ({ name: b.name, clock: b.clock, at_ns: known(s.at[k]!) })),
+    events: [],
+    events_cut: false,
+  }));
+}
+
+/**
+ * Adds to each span the events of its domain's vCPU and of the device model's threads while it was open. One
+ * more walk over the trace, for all spans at once.
+ */
+export function attachEvents(view: TraceView, results: PassResults, spans: readonly SlowSpan[]): void {
+  if (spans.length === 0) return;
+  const { xen, dom0 } = timedStreams(view);
+  const streams = [xen, dom0].filter((s) => s !== undefined);
+  const pids = new Set(results.scouted.pids);
+  const ordered = [...spans].sort((a, b) => a.start_ns - b.start_ns);
+  const firstStart = ordered[0]!.start_ns;
+  const lastEnd = Math.max(...ordered.map((s) => s.start_ns + s.total_ns));
+  walk(
+    streams,
+    (n, batch, t, from, to) => {
+      if (t[from]! > lastEnd || t[to - 1]! < firstStart) return;
+      const isXen = streams[n] === xen;
+      for (let i = from; i < to; i++) {
+        if (
+          !(isXen
+            ? batch.domid[i] === results.scouted.domid
+            : pids.has(batch.pid[i]!) || isIoreqIrq(batch, i, results))
+        )
+          continue;
+        if (batch.kind[i] === K.XEN_OTHER) continue;
+        for (const span of ordered) {
+          if (span.start_ns > t[i]!) break;
+          if (t[i]! > span.start_ns + span.total_ns) continue;
+          if (isXen && span.vcpu !== null && batch.vcpu[i] !== span.vcpu) continue;
+          if (span.events.length >= MAX_EVENTS) span.events_cut = true;
+          else {
+            const source = streams[n]!.id;
+            span.events.push({
+              at_ns: t[i]!,
+              source,
+              cpu: batch.cpu[i]!,
+              event: kindName(batch.kind[i]!),
+              detail: detailOf(batch, i),
+            });
+          }
+        }
+      }
+    },
+    () => undefined,
+  );
+  for (const span of spans) span.events.sort((a, b) => a.at_ns - b.at_ns);
+}
+
+function isIoreqIrq(batch: EventColumns, i: number, results: PassResults): boolean {
+  return batch.kind[i] === K.DOM0_EVTCHN_IRQ && results.scouted.vcpuOfPort.has(batch.arg1[i]!);
+}
+
+const STATES = ['running', 'runnable', 'blocked', 'offline'];
+
+/** What of an event's columns tells the reader something, in few words. */
+function detailOf(batch: EventColumns, i: number): string {
+  const a0 = batch.arg0[i]!;
+  const a1 = batch.arg1[i]!;
+  const addr = (batch.addr[2 * i + 1]! * 2 ** 32 + batch.addr[2 * i]!).toString(16);
+  switch (batch.kind[i]) {
+    case K.XEN_RUNSTATE:
+      return `${STATES[a0] ?? a0}→${STATES[a1] ?? a1}${a1 === RUNSTATE.OFFLINE ? ' (waits for the answer)' : ''}`;
+    case K.ARM_S2_ABORT:
+    case K.ARM_IOREQ_SEND:
+    case K.DM_IOREQ:
+    case K.DM_IOREQ_READ_DONE:
+    case K.DOM0_IOREQ_ANSWERED:
+    case K.DOM0_IOREQ_DELIVERED:
+      return `gpa 0x${addr}`;
+    case K.DOM0_EVTCHN_IRQ:
+    case K.DOM0_EVTCHN_NOTIFY:
+    case K.DOM0_EVTCHN_WRITE:
+      return `port ${a1}`;
+    case K.DOM0_SET_IRQ_LEVEL:
+      return `SPI ${a0} level ${a1}`;
+    case K.DOM0_IRQ_ENTRY:
+    case K.DOM0_IRQ_EXIT:
+      return `irq ${a0}`;
+    case K.DOM0_SYS_ENTER:
+    case K.DOM0_SYS_EXIT:
+      return `syscall ${a0}`;
+    case K.DOM0_SCHED_SWITCH:
+      return `pid ${batch.pid[i]!} → ${a0}`;
+    case K.ARM_VIRQ_INJECT:
+    case K.ARM_VIRQ_LR:
+    case K.ARM_VIRQ_ACTIVE:
+    case K.ARM_VIRQ_RETIRED:
+      return `virq ${a0}`;
+    default:
+      return '';
+  }
+}
+
+function directionOf(family: string, s: SpanRecord): string {
+  if (family === 'request') return s.dir === 1 ? 'in' : 'out';
+  return s.dir === 1 ? 'read' : 'write';
+}
+
+function known(value: number): number | null {
+  return Number.isNaN(value) ? null : value;
+}

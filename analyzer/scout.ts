@@ -1,0 +1,116 @@
+import type { EventColumns } from '../trace/columns.ts';
+import { K, RUNSTATE } from '../trace/events.ts';
+import { DOM0, DOMID_IDLE } from '../trace/ids.ts';
+import { IOREQ_STATE, ioreqState } from '../trace/ioreq.ts';
+import type { Manifest } from '../trace/manifest.ts';
+import { LossWindows } from './passes/loss-windows.ts';
+import { PortVotes } from './passes/port-votes.ts';
+import type { TimedStream } from './streams.ts';
+import { walk } from './streams.ts';
+
+/** GUEST_MAX_VCPUS on Arm (xen/include/public/arch-arm.h). */
+const MAX_VCPUS = 128;
+
+/** What one look over the events tells before the passes run. */
+export interface Scouted {
+  domid: number | undefined;
+  vcpus: number;
+  /** Threads of the domain's device models that answer ioreqs. */
+  pids: number[];
+  vcpuOfPort: Map<number, number>;
+  /** How the ports were tied to vCPUs: 'waits', 'slots', 'order', 'none'. */
+  portsBy: string;
+  xenLosses: LossWindows;
+  dom0Losses: LossWindows;
+}
+
+/** Finds the traced domain, its vCPUs, the device model's ioreq ports and where records were lost. */
+export function scout(
+  manifest: Manifest,
+  xen: TimedStream | undefined,
+  dom0: TimedStream | undefined,
+  xenEpoch: bigint,
+): Scouted {
+  const domid = manifest.domid ?? busiestDomain(xen);
+  const xenLosses = new LossWindows();
+  const dom0Losses = new LossWindows();
+  const votes = new PortVotes(MAX_VCPUS);
+  const known = manifest.deviceModels.flatMap((m) => [m.pid, ...m.threads]);
+  const discovered = new Set<number>();
+  const lastOnCpu = new Float64Array(1024).fill(-Infinity);
+  let vcpus = manifest.vcpus ?? 1;
+
+  const xenRows = (batch: EventColumns, t: Float64Array, from: number, to: number): void => {
+    for (let i = from; i < to; i++) {
+      const k = batch.kind[i]!;
+      if (k === K.XEN_LOST) {
+        const first = (BigInt(batch.data[2 * i + 1]!) << 32n) | BigInt(batch.data[2 * i]!);
+        const begin = first === 0n ? -Infinity : Number(first - xenEpoch) * xen!.scale + xen!.shift;
+        xenLosses.add(Math.min(begin, t[i]!), t[i]!);
+      } else if (k === K.XEN_RUNSTATE && batch.domid[i] === domid) {
+        const v = batch.vcpu[i]!;
+        if (v >= MAX_VCPUS) continue;
+        if (v >= vcpus) vcpus = v + 1;
+        if (batch.arg1[i] === RUNSTATE.OFFLINE) votes.waitBegins(v, t[i]!);
+        else if (batch.arg0[i] === RUNSTATE.OFFLINE) votes.waitEnds(v, t[i]!);
+      }
+    }
+  };
+  const dom0Rows = (batch: EventColumns, t: Float64Array, from: number, to: number): void => {
+    for (let i = from; i < to; i++) {
+      const cpu = batch.cpu[i]! & 1023;
+      switch (batch.kind[i]) {
+        case K.DOM0_LOST:
+          dom0Losses.add(lastOnCpu[cpu]!, t[i]!);
+          break;
+        case K.DOM0_EVTCHN_NOTIFY:
+          votes.notify(batch.pid[i]!, batch.arg1[i]!, t[i]!);
+          break;
+        case K.DOM0_IOREQ_ANSWERED:
+          if (ioreqState(batch.arg0[i]!) === IOREQ_STATE.RESP_READY)
+            votes.slot(batch.arg2[i]!, batch.vcpu[i]!);
+          if (batch.vcpu[i]! >= vcpus && ioreqState(batch.arg0[i]!) !== 0)
+            vcpus = Math.min(MAX_VCPUS, batch.vcpu[i]! + 1);
+          break;
+        case K.DM_IOREQ:
+        case K.DM_SET_IRQ:
+          if (discovered.size < 256) discovered.add(batch.pid[i]!);
+          break;
+        case K.DOM0_SET_IRQ_LEVEL:
+          if ((domid === undefined || batch.domid[i] === domid) && discovered.size < 256)
+            discovered.add(batch.pid[i]!);
+          break;
+        default:
+      }
+      lastOnCpu[cpu] = t[i]!;
+    }
+  };
+
+  const streams = [xen, dom0].filter((s) => s !== undefined);
+  walk(
+    streams,
+    (n, batch, t, from, to) => {
+      (streams[n] === xen ? xenRows : dom0Rows)(batch, t, from, to);
+    },
+    (watermark) => {
+      votes.settle(watermark);
+    },
+  );
+  const pids = known.length > 0 ? known : [...discovered];
+  const { vcpuOfPort, by, pids: answering } = votes.decide(pids, vcpus);
+  return { domid, vcpus, pids: answering, vcpuOfPort, portsBy: by, xenLosses, dom0Losses };
+}
+
+/** Without a stated domain: the one that most often waits as a vCPU with an ioreq does. */
+function busiestDomain(xen: TimedStream | undefined): number | undefined {
+  if (xen === undefined) return undefined;
+  const waits = new Uint32Array(65_536);
+  for (const batch of xen.batches()) {
+    for (let i = 0; i < batch.length; i++) {
+      if (batch.kind[i] === K.XEN_RUNSTATE && batch.arg1[i] === RUNSTATE.OFFLINE) waits[batch.domid[i]!]!++;
+    }
+  }
+  let best = -1;
+  for (let d = 1; d < DOMID_IDLE; d++) if (waits[d]! > 0 && (best < 0 || waits[d]! > waits[best]!)) best = d;
+  return best > DOM0 ? best : undefined;
+}

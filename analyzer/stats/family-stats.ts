@@ -1,0 +1,61 @@
+import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
+import { SPAN_FLAG } from '../../trace/spans.ts';
+import { Histogram } from './histogram.ts';
+
+/** Why a span is in no percentile. Each left-out span is counted under the first that applies. */
+export const LEFT_OUT = [
+  'map-cache INVALIDATE, not an access of the guest',
+  'records were lost while it was open',
+  'seen by one side only (hypervisor or Dom0)',
+  'its first or last instant was not seen',
+] as const;
+
+/**
+ * Distributions of one family, whole or of a group. `total` has every span that counts; the stages only those
+ * in which every boundary of the total was seen, so that stage by stage they add up to `staged`, their total.
+ */
+export class FamilyStats {
+  readonly plan: SpanPlan;
+  readonly total = new Histogram();
+  readonly staged = new Histogram();
+  readonly stages: readonly Histogram[];
+  readonly leftOut = new Uint32Array(LEFT_OUT.length);
+  /** Sum of the `amount` column over counted spans: bytes of requests, raises of interrupts. */
+  amount = 0;
+
+  constructor(plan: SpanPlan) {
+    this.plan = plan;
+    this.stages = plan.stages.map(() => new Histogram());
+  }
+
+  /** Rows of `batch` in [from, to). */
+  add(batch: SpanBatch, i: number): void {
+    const why = leftOutReason(batch, i);
+    if (why >= 0) {
+      this.leftOut[why]!++;
+      return;
+    }
+    const total = batch.total[i]!;
+    this.total.record(total);
+    this.amount += batch.amount[i]!;
+    const { plan, stages } = this;
+    let complete = true;
+    for (let b = plan.totalFrom; b <= plan.totalTo; b++) if (Number.isNaN(batch.at[b]![i]!)) complete = false;
+    if (complete) this.staged.record(total);
+    for (let k = 0; k < stages.length; k++) {
+      const inTotal = k >= plan.totalFrom && k < plan.totalTo;
+      if (inTotal && !complete) continue;
+      const length = batch.at[k + 1]![i]! - batch.at[k]![i]!;
+      if (!Number.isNaN(length)) stages[k]!.record(length);
+    }
+  }
+}
+
+/** Index into LEFT_OUT, or -1 if the span counts. */
+export function leftOutReason(batch: SpanBatch, i: number): number {
+  const flags = batch.flags[i]!;
+  if ((flags & SPAN_FLAG.INVALIDATE) !== 0) return 0;
+  if ((flags & SPAN_FLAG.LOSS) !== 0) return 1;
+  if (Number.isNaN(batch.total[i]!)) return (flags & SPAN_FLAG.ONE_SIDED) !== 0 ? 2 : 3;
+  return -1;
+}

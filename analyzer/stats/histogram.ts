@@ -1,0 +1,127 @@
+/**
+ * A distribution of durations in ns: exact up to EXACT_LIMIT values, then log-linear buckets.
+ *
+ * Buckets: 512 to an octave, so that a bucket's middle is within 2^-10 (0.1 %) of any value in it
+ * (Tene, HdrHistogram; here the bucket index is read straight from the float64's exponent and mantissa).
+ * Percentiles are nearest-rank. Count, mean, minimum and maximum are always exact. The answer does not depend
+ * on the order of the values or on how they were batched.
+ */
+export const EXACT_LIMIT = 4096;
+export const PERCENTILE_ERROR = 1 / 1024;
+
+const SUB_BITS = 9;
+const SUB = 1 << SUB_BITS;
+
+const float = new Float64Array(1);
+const words = new Uint32Array(float.buffer);
+/** Which word of a float64 holds sign, exponent and upper mantissa. */
+const HIGH = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? 1 : 0;
+
+export class Histogram {
+  count = 0;
+  sum = 0;
+  min = Infinity;
+  max = -Infinity;
+  private exactValues: Float64Array | undefined = new Float64Array(64);
+  /** Octave pages by exponent + 1 (0: |v| < 1), negative values mirrored in their own pages. */
+  private readonly positive: (Uint32Array | undefined)[] = [];
+  private readonly negative: (Uint32Array | undefined)[] = [];
+
+  record(value: number): void {
+    if (this.exactValues !== undefined) {
+      if (this.count === EXACT_LIMIT) this.spill();
+      else this.append(value);
+    }
+    this.count++;
+    this.sum += value;
+    if (value < this.min) this.min = value;
+    if (value > this.max) this.max = value;
+    if (this.exactValues === undefined) this.bucket(value);
+  }
+
+  get exact(): boolean {
+    return this.exactValues !== undefined;
+  }
+
+  get mean(): number {
+    return this.count === 0 ? NaN : this.sum / this.count;
+  }
+
+  /** Nearest-rank percentile, `q` in 0..1; NaN if empty. */
+  quantile(q: number): number {
+    if (this.count === 0) return NaN;
+    const rank = Math.min(this.count, Math.max(1, Math.ceil(q * this.count - 1e-9)));
+    if (this.exactValues !== undefined) {
+      const sorted = this.exactValues.subarray(0, this.count).slice().sort();
+      return sorted[rank - 1]!;
+    }
+    if (rank === this.count) return this.max;
+    return Math.min(this.max, Math.max(this.min, this.valueAt(rank)));
+  }
+
+  /** Calls `visit(low, high, count)` for every bucket that holds something, ascending. Exact values count 1 each. */
+  forEach(visit: (low: number, high: number, count: number) => void): void {
+    if (this.exactValues !== undefined) {
+      for (const v of this.exactValues.subarray(0, this.count).slice().sort()) visit(v, v, 1);
+      return;
+    }
+    for (let e = this.negative.length - 1; e >= 0; e--) {
+      const page = this.negative[e];
+      if (page === undefined) continue;
+      for (let s = SUB - 1; s >= 0; s--) if (page[s]! > 0) visit(-edge(e, s + 1), -edge(e, s), page[s]!);
+    }
+    for (let e = 0; e < this.positive.length; e++) {
+      const page = this.positive[e];
+      if (page === undefined) continue;
+      for (let s = 0; s < SUB; s++) if (page[s]! > 0) visit(edge(e, s), edge(e, s + 1), page[s]!);
+    }
+  }
+
+  private append(value: number): void {
+    let values = this.exactValues!;
+    if (this.count === values.length) {
+      const larger = new Float64Array(Math.min(EXACT_LIMIT, values.length * 4));
+      larger.set(values);
+      this.exactValues = values = larger;
+    }
+    values[this.count] = value;
+  }
+
+  private spill(): void {
+    const values = this.exactValues!.subarray(0, this.count);
+    this.exactValues = undefined;
+    for (const value of values) this.bucket(value);
+  }
+
+  private bucket(value: number): void {
+    float[0] = value;
+    const high = words[HIGH]!;
+    const exponent = ((high >>> 20) & 0x7ff) - 1023;
+    const e = exponent < 0 ? 0 : exponent + 1;
+    const s = exponent < 0 ? 0 : (high >>> (20 - SUB_BITS)) & (SUB - 1);
+    const pages = high >>> 31 === 1 && exponent >= 0 ? this.negative : this.positive;
+    let page = pages[e];
+    if (page === undefined) {
+      while (pages.length <= e) pages.push(undefined);
+      page = pages[e] = new Uint32Array(SUB);
+    }
+    page[s]!++;
+  }
+
+  private valueAt(rank: number): number {
+    let seen = 0;
+    let answer = NaN;
+    this.forEach((low, high, count) => {
+      if (seen < rank && seen + count >= rank)
+        answer = low <= 0 && high >= 0 && high <= 1 ? 0 : (low + high) / 2;
+      seen += count;
+    });
+    return answer;
+  }
+}
+
+/** Lower edge of sub-bucket `s` of page `e`: page 0 is 0..1, page e is 2^(e-1) .. 2^e. */
+function edge(e: number, s: number): number {
+  if (e === 0) return s === 0 ? 0 : 1;
+  return 2 ** (e - 1) * (1 + s / SUB);
+}

@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+import type { Cli } from '../cli.ts';
+import { analyzeCommand } from './analyze.ts';
+import { importCommand } from './import.ts';
+import { infoCommand } from './info.ts';
+import { viewCommand } from './view.ts';
+
+/** Adds one command to the program. Its action may throw TraceError; others are faults of ours. */
+export type RegisterCommand = (program: Command, cli: Cli) => void;
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly RegisterCommand[] = [importCommand, infoCommand, analyzeCommand];

@@ -1,0 +1,258 @@
+import type {
+  Distribution,
+  FamilyReport,
+  GroupReport,
+  HistogramBucket,
+  Report,
+  SlowSpan,
+} from '../../analyzer/report/document.ts';
+import { escapeText } from './escape.ts';
+import type { Style } from './style.ts';
+import type { Column } from './table.ts';
+import { table } from './table.ts';
+import { bytes, count, duration } from './units.ts';
+
+/** The report as a person reads it: what was seen, the three families with their stages, the slowest spans. */
+export function reportText(report: Report, style: Style): string {
+  const parts = [
+    heading(report, style),
+    family('MMIO trap latency', report.mmio, style),
+    family('Interrupts', report.interrupts, style, interruptNotes(report)),
+    injection(report, style),
+    family('Virtio requests', report.requests, style, requestNotes(report)),
+    groups(report, style),
+    slowest(report, style),
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
+}
+
+function heading({ trace, clock, counts, devices }: Report, style: Style): string {
+  const { host } = trace;
+  const lines = [
+    style.bold(escapeText(trace.path)) +
+      facts([
+        trace.domid === null ? 'domain not known' : `domid ${trace.domid}`,
+        trace.vcpus === 1 ? '1 vCPU' : `${trace.vcpus} vCPUs`,
+        duration(trace.duration_ns),
+        host.xenVersion === undefined ? '' : `Xen ${host.xenVersion}`,
+        host.linuxVersion === undefined ? '' : `Linux ${host.linuxVersion}`,
+        `${count(counts.events)} events`,
+        counts.lost === 0 ? 'nothing lost' : `${count(counts.lost)} LOST`,
+      ]),
+    `${count(counts.ioreqs)} ioreqs: ${count(counts.reads)} reads, ${count(counts.writes)} writes` +
+      (counts.invalidates > 0 ? `, ${count(counts.invalidates)} INVALIDATE` : '') +
+      (counts.unknown_content > 0 ? `, ${count(counts.unknown_content)} of unknown content` : '') +
+      `; ${count(counts.notifies)} notifies, ${count(counts.interrupts)} interrupts, ${count(counts.raises)} raises`,
+  ];
+  for (const s of counts.by_source)
+    lines.push(style.dim(`  ${count(s.ioreqs).padStart(10)}  ${s.what} (${escapeText(s.source)})`));
+  if (devices.length > 0) {
+    const list = devices.map(
+      (d) =>
+        `${escapeText(d.name)} 0x${d.base.toString(16).padStart(8, '0')}${d.spi > 0 ? ` SPI ${d.spi}` : ''}`,
+    );
+    lines.push(`devices  ${list.join(' · ')}`);
+  }
+  if (clock.offset_ns !== null && clock.error_ns !== null) {
+    lines.push(
+      `clock    Xen − Dom0 = ${(clock.offset_ns / 1e9).toFixed(9)} s ± ${duration(clock.error_ns)} (certain)`,
+    );
+  }
+  if (clock.warning !== null) lines.push(style.yellow(`clock    ${escapeText(clock.warning)}`));
+  return lines.join('\n');
+}
+
+function facts(list: readonly string[]): string {
+  return list
+    .filter((text) => text !== '')
+    .map((text) => ` · ${escapeText(text)}`)
+    .join('');
+}
+
+const NUMBERS: readonly Column[] = ['n', 'mean', 'p50', 'p90', 'p99', 'p99.9', 'max'].map((title) => ({
+  title,
+  right: true,
+}));
+
+function numbers(d: Distribution): string[] {
+  return [
+    count(d.count),
+    ...[d.mean_ns, d.p50_ns, d.p90_ns, d.p99_ns, d.p999_ns, d.max_ns].map((v) => duration(v ?? NaN)),
+  ];
+}
+
+function family(name: string, f: FamilyReport, style: Style, notes: readonly string[] = []): string {
+  if (f.plan === null) return `${style.bold(name)}  ${style.dim('not in this trace')}`;
+  if (f.total.count === 0 && f.left_out.length === 0)
+    return `${style.bold(name)}  ${style.dim('none in this trace')}`;
+  const rows = [[f.title, ...numbers(f.total), '']];
+  for (const s of f.stages) {
+    // Upper bounds are marked, and so are stages that come after the total.
+    const mark = s.bound === 'no-later-than' ? '≤ ' : '  ';
+    const after = s.in_total ? '' : '  after';
+    rows.push([`${mark}${s.title}`, ...numbers(s), s.share === null ? after : bar(s.share)]);
+  }
+  const lines = [
+    style.bold(name),
+    table([{ title: '' }, ...NUMBERS, { title: 'share of the mean' }], rows),
+    ...f.left_out.map((entry) => `left out: ${count(entry.count)} — ${entry.why}`),
+    ...notes,
+    ...histogram(f.histogram),
+  ];
+  if (f.stages.some((s) => s.in_total && s.crosses_clocks)) {
+    lines.splice(2, 0, style.dim('stages between the hypervisor and Dom0 carry the clock error'));
+  }
+  return lines.join('\n');
+}
+
+function bar(share: number): string {
+  const cells = Math.max(0, Math.round(share * 20));
+  return `${'█'.repeat(Math.min(20, cells)).padEnd(20, '·')} ${(share * 100).toFixed(1).padStart(5)} %`;
+}
+
+/** A bar a half octave; at most 24 lines, the tails folded into the first and last. */
+function histogram(buckets: readonly HistogramBucket[]): string[] {
+  const most = Math.max(0, ...buckets.map((b) => b.count));
+  if (most === 0 || buckets.length < 2) return [];
+  const shown = buckets.length > 24 ? mergePairs(buckets) : buckets;
+  const top = Math.max(...shown.map((b) => b.count));
+  return [
+    '',
+    ...shown.map((b) => {
+      const cells = b.count === 0 ? 0 : Math.max(1, Math.round((b.count / top) * 40));
+      return `  ${duration(b.from_ns).padStart(9)} … ${duration(b.to_ns).padStart(9)}  ${'▇'.repeat(cells)} ${b.count === 0 ? '' : count(b.count)}`.trimEnd();
+    }),
+  ];
+}
+
+function mergePairs(buckets: readonly HistogramBucket[]): HistogramBucket[] {
+  const merged: HistogramBucket[] = [];
+  for (let i = 0; i < buckets.length; i += 2) {
+    const a = buckets[i]!;
+    const b = buckets[i + 1] ?? { ...a, count: 0 };
+    merged.push({ from_ns: a.from_ns, to_ns: b.to_ns, count: a.count + b.count });
+  }
+  return merged.length > 24 ? mergePairs(merged) : merged;
+}
+
+function interruptNotes(report: Report): string[] {
+  const { raises, coalesced } = report.interrupts;
+  return coalesced === 0
+    ? []
+    : [
+        `${count(raises)} raises for ${count(report.counts.interrupts)} interrupts: ${count(coalesced)} coalesced`,
+      ];
+}
+
+function requestNotes(report: Report): string[] {
+  const { depth } = report.requests;
+  const notes = report.requests.bytes > 0 ? [`${bytes(report.requests.bytes)} of data`] : [];
+  if (depth.length > 0) {
+    const list = depth.map(
+      (d) =>
+        `${escapeText(d.device)} queue ${d.queue}: mean ${d.mean === null ? '-' : d.mean.toFixed(2)}, max ${d.max}`,
+    );
+    notes.push(`in flight  ${list.join(' · ')}`);
+  }
+  return notes;
+}
+
+function injection(report: Report, style: Style): string {
+  const { injection: f } = report.interrupts;
+  if (f === null) return '';
+  const spis = f.by_spi.map((s) => [
+    `SPI ${s.spi}`,
+    ...[s.injected, s.lr, s.repended, s.merged, s.alreadyQueued, s.retired, s.lowered].map((n) => count(n)),
+  ]);
+  const titles = [
+    'injected',
+    'in list register',
+    're-pended',
+    'merged',
+    'already queued',
+    'retired',
+    'level 0',
+  ];
+  return [
+    family('Interrupt injection in Xen', { ...f, histogram: [] }, style),
+    table([{ title: '' }, ...titles.map((title) => ({ title, right: true }))], spis),
+  ].join('\n');
+}
+
+const FAMILY_NAMES = { mmio: 'MMIO', interrupts: 'Interrupts', requests: 'Requests' } as const;
+const MAX_GROUP_ROWS = 40;
+
+function groups(report: Report, style: Style): string {
+  const blocks: string[] = [];
+  for (const name of ['mmio', 'interrupts', 'requests'] as const) {
+    const of = report.groups.filter((g) => g.family === name && g.total.count > 0);
+    if (of.length === 0) continue;
+    const keys = Object.keys(of[0]!.by);
+    const rows = of.slice(0, MAX_GROUP_ROWS).map((g) => [...groupLabel(g), ...numbers(g.total)]);
+    blocks.push(
+      style.bold(`${FAMILY_NAMES[name]} by ${keys.join(', ')}`) +
+        '\n' +
+        table([...keys.map((title) => ({ title })), ...NUMBERS], rows) +
+        (of.length > MAX_GROUP_ROWS ? `\n… ${count(of.length - MAX_GROUP_ROWS)} more (--json has all)` : ''),
+    );
+  }
+  return blocks.join('\n\n');
+}
+
+function groupLabel(group: GroupReport): string[] {
+  return Object.values(group.by).map((value) => escapeText(String(value)));
+}
+
+function slowest(report: Report, style: Style): string {
+  const blocks: string[] = [];
+  for (const name of ['mmio', 'interrupts', 'requests'] as const) {
+    const spans = report.slowest[name];
+    if (spans.length === 0) continue;
+    const rows = spans.map((s) => [
+      duration(s.start_ns),
+      escapeText(spanName(s)),
+      duration(s.total_ns),
+      widest(s),
+    ]);
+    blocks.push(
+      style.bold(`Slowest: ${FAMILY_NAMES[name]}`) +
+        '\n' +
+        table(
+          [
+            { title: 'at', right: true },
+            { title: 'what' },
+            { title: 'took', right: true },
+            { title: 'longest stage' },
+          ],
+          rows,
+        ),
+    );
+  }
+  return blocks.join('\n\n');
+}
+
+function spanName(s: SlowSpan): string {
+  const parts = [s.device ?? 'unknown device'];
+  if (s.register !== null) parts.push(s.register);
+  if (s.queue !== null) parts.push(`queue ${s.queue}`);
+  if (s.spi !== null) parts.push(`SPI ${s.spi}`);
+  if (s.direction !== null) parts.push(s.direction);
+  if (s.vcpu !== null) parts.push(`vcpu ${s.vcpu}`);
+  return parts.join(' ');
+}
+
+function widest(s: SlowSpan): string {
+  let best = '';
+  let most = -Infinity;
+  for (let k = 0; k + 1 < s.boundaries.length; k++) {
+    const from = s.boundaries[k]!;
+    const to = s.boundaries[k + 1]!;
+    if (from.at_ns === null || to.at_ns === null) continue;
+    const length = to.at_ns - from.at_ns;
+    if (length > most) {
+      most = length;
+      best = `${from.name}→${to.name} ${duration(length)}`;
+    }
+  }
+  return best;
+}

@@ -1,0 +1,192 @@
+import type { ClockRelation } from '../../trace/manifest.ts';
+import type { EventColumns } from '../../trace/columns.ts';
+import { noTrust } from './calls.ts';
+import { coarseGuesses, type CoarseGuess } from './coarse.ts';
+import { Envelope } from './envelope.ts';
+import { Feasible, type Possible } from './feasible.ts';
+import { findGrid } from './grid.ts';
+import { relationOf, type Frame } from './relation.ts';
+import { surveyDom0, surveyXen, type Dom0Survey, type XenSurvey } from './survey.ts';
+import { sweep, type Methods, type SweepInput } from './sweep.ts';
+import { clockRefusal, rateTolerance, type RateTolerance } from './tolerance.ts';
+
+export interface ClockInput {
+  /** `batches` starts anew at every call. `hz`: the frequency that turns Xen's ticks into seconds. */
+  xen: { batches(): Iterable<EventColumns>; epoch: bigint; hz: number; id: string };
+  dom0: {
+    batches(): Iterable<EventColumns>;
+    epoch: bigint;
+    clockName: string;
+    strings: readonly string[];
+    id: string;
+    /** Unit of ts and epoch; text traces hold microseconds. */
+    unit?: 'ns' | 'us';
+  };
+  /** The traced domain; if undefined, the one that waits most for a device model. */
+  domid: number | undefined;
+}
+
+export interface Alignment {
+  relation?: ClockRelation;
+  /** Why there is no relation. */
+  refusal?: string;
+  /** Passes made over both sources after the survey. */
+  passes: number;
+}
+
+/**
+ * Finds where Xen's trace time lies against Dom0's, from causality alone; undefined if it cannot be told.
+ * Reads each source a handful of times and holds a bounded amount of it.
+ */
+export function alignClocks(input: ClockInput): ClockRelation | undefined {
+  return explainAlignment(input).relation;
+}
+
+export const ALL_METHODS: Methods = { exclusion: true, timer: true, answers: true, injects: true };
+
+/** alignClocks, with the reason if there is no relation. `methods` leaves some out, for comparison. */
+export function explainAlignment(input: ClockInput, methods: Methods = ALL_METHODS): Alignment {
+  const { xen, dom0 } = input;
+  const refusal = clockRefusal(dom0.clockName);
+  if (refusal !== undefined) return { refusal, passes: 0 };
+  if (!(xen.hz > 0)) return { refusal: "the frequency of Xen's counter is not known", passes: 0 };
+  const nsPerTick = 1e9 / xen.hz;
+  const nsPerUnit = dom0.unit === 'us' ? 1000 : 1;
+  const xs = surveyXen(xen.batches(), xen.epoch, nsPerTick, input.domid);
+  const ds = surveyDom0(dom0.batches(), nsPerUnit, dom0.strings, xs.domid);
+  if (xs.rows === 0 || ds.rows === 0)
+    return { refusal: 'one of the sources holds no timed event', passes: 0 };
+
+  const tolerance = pinRate(rateTolerance(dom0.clockName, xen.hz), ds, xen.hz, nsPerUnit);
+  const guesses = guess(xs, ds, tolerance);
+  if (guesses.length === 0) {
+    return {
+      refusal: 'too few ioreqs on both sides to find which of Xen and Dom0 belong together',
+      passes: 0,
+    };
+  }
+  const middle = (ds.firstNs + ds.lastNs) / 2;
+  const halfLength = Math.max(ds.lastNs - ds.firstNs, xs.lastNs - xs.firstNs, 1) / 2;
+  const frame: Frame = { input, xs, ds, nsPerTick, nsPerUnit, middle, halfLength, tolerance };
+  // Both clocks read one counter, so only the cutting or rounding of Dom0's reading to its unit blurs an order;
+  // one more nanosecond for the arithmetic.
+  const slack = nsPerUnit + 1;
+  const plan: Plan = {
+    input,
+    xs,
+    ds,
+    sweep: {
+      nsPerTick,
+      nsPerUnit,
+      slack,
+      domid: xs.domid,
+      begin: xs.firstNs,
+      losses: xs.losses,
+      toU: (at) => (at - middle) / halfLength,
+      timerName: ds.timerName,
+      methods,
+    },
+  };
+  let passes = 0;
+  for (const coarse of guesses) {
+    const feasible = startOf(coarse, frame);
+    const result = tighten(feasible, plan);
+    passes += result.passes;
+    if (!feasible.empty) return { relation: relationOf(feasible, result.counts, frame), passes };
+  }
+  const best = guesses[0]!;
+  const culprits = contradicting(best, frame, plan);
+  const warning =
+    `the bounds contradict each other (${culprits.join(', ')}): only the rough match of requests ` +
+    `and answers is left, and it may be wrong`;
+  return { relation: relationOf(startOf(best, frame), {}, frame, warning), passes };
+}
+
+interface Plan {
+  readonly input: ClockInput;
+  readonly xs: XenSurvey;
+  readonly ds: Dom0Survey;
+  readonly sweep: Omit<SweepInput, 'xen' | 'dom0' | 'trusted'>;
+}
+
+/** Sweeps until a pass no longer narrows what is possible. */
+function tighten(feasible: Possible, plan: Plan): { counts: Record<string, number>; passes: number } {
+  const trusted = noTrust();
+  const counts: Record<string, number> = { exclusion: 0, timer: 0, answers: 0, injects: 0 };
+  const width = (): number => {
+    let sum = 0;
+    for (let u = -1; u <= 1; u += 1 / 32) sum += feasible.high(u) - feasible.low(u);
+    return sum;
+  };
+  let passes = 0;
+  for (let before = Infinity; passes < MAX_PASSES;) {
+    const { xen, dom0 } = plan.input;
+    const result = sweep(feasible, { ...plan.sweep, xen: xen.batches(), dom0: dom0.batches(), trusted });
+    passes++;
+    counts['exclusion']! += result.exclusion;
+    counts['timer']! += result.timer;
+    counts['answers'] = result.answers;
+    counts['injects'] = result.injects;
+    if (feasible.empty) break;
+    const trustedBefore = trusted.some((t) => t !== 0);
+    result.calls.trust(trusted);
+    const after = width();
+    if (after > before * ENOUGH && trustedBefore === trusted.some((t) => t !== 0)) break;
+    before = after;
+  }
+  return { counts, passes };
+}
+
+/** Methods that by themselves leave nothing possible; if none does, all that took part. */
+function contradicting(coarse: CoarseGuess, frame: Frame, plan: Plan): string[] {
+  const none: Methods = { exclusion: false, timer: false, answers: false, injects: false };
+  const alone = (Object.keys(none) as (keyof Methods)[]).filter((name) => plan.sweep.methods[name]);
+  const guilty = alone.filter((name) => {
+    const feasible = startOf(coarse, frame);
+    tighten(feasible, { ...plan, sweep: { ...plan.sweep, methods: { ...none, [name]: true } } });
+    return feasible.empty;
+  });
+  return guilty.length > 0 ? guilty : alone;
+}
+
+/** Narrows the tolerance to what Dom0's own time stamps tell of the counter's frequency. */
+function pinRate(tolerance: RateTolerance, ds: Dom0Survey, hz: number, nsPerUnit: number): RateTolerance {
+  if (tolerance.rangeSeconds === undefined || nsPerUnit !== 1) return tolerance;
+  const { values, count } = ds.stamps;
+  const grid = findGrid(values, count, hz, tolerance.rangeSeconds);
+  if (grid === undefined) return tolerance;
+  const rate = 1e9 / hz / grid.period - 1;
+  const uncertain = 2 / (values[count - 1]! - values[0]!);
+  return { ...tolerance, low: rate - uncertain, high: rate + uncertain };
+}
+
+function guess(xs: XenSurvey, ds: Dom0Survey, tolerance: RateTolerance): CoarseGuess[] {
+  const rate = Math.max(Math.abs(tolerance.low), Math.abs(tolerance.high));
+  const all: CoarseGuess[] = [];
+  for (const { answers, instants } of ds.sequences) {
+    const found = coarseGuesses(answers ? xs.wakes : xs.waits, instants, answers, rate);
+    all.push(...found);
+    // Most places agree: no need to look at less telling sequences.
+    if (found[0] !== undefined && found[0].votes * 2 > found[0].of) break;
+  }
+  return all.sort((a, b) => b.votes / b.of - a.votes / a.of).slice(0, MAX_GUESSES);
+}
+
+/** What is possible of offset and drift as far as the coarse guess tells. */
+function startOf(coarse: CoarseGuess, { middle, halfLength, tolerance }: Frame): Possible {
+  const reach = coarse.at - middle;
+  const u = reach / halfLength;
+  const drifts = [tolerance.low * reach, tolerance.high * reach];
+  const drift: [number, number] = [tolerance.low * halfLength, tolerance.high * halfLength];
+  const possible = tolerance.slewed
+    ? new Envelope(drift)
+    : new Feasible([coarse.low - Math.max(...drifts) - 1, coarse.high - Math.min(...drifts) + 1], drift);
+  possible.atLeast(u, coarse.low);
+  possible.atMost(u, coarse.high);
+  return possible;
+}
+
+const MAX_PASSES = 8;
+const MAX_GUESSES = 4;
+/** A pass that leaves more than this share of the width is the last. */
+const ENOUGH = 0.98;

@@ -1,0 +1,324 @@
+import type { EventBatch } from '../../../trace/columns.ts';
+import { K } from '../../../trace/events.ts';
+import { NO_DOMID, NO_VCPU } from '../../../trace/ids.ts';
+import { packIoreqInfo } from '../../../trace/ioreq.ts';
+import type { StringTable } from '../../../trace/strings.ts';
+import { QemuEventParser } from '../qemu/event-line.ts';
+import { COLUMN, SHAPE, type EventBinding } from './binding.ts';
+import { ByteStrings } from './byte-strings.ts';
+import { readHigh, readLow, refOffset, type FieldRef } from './field-ref.ts';
+import { SLOT_REFS } from './slot-fields.ts';
+
+/** IOCTL_EVTCHN_NOTIFY, IOCTL_PRIVCMD_DM_OP: linux include/uapi/xen/{evtchn,privcmd}.h. */
+const EVTCHN_NOTIFY = 0x44504;
+const PRIVCMD_DM_OP = 0x105005;
+
+/** xen/include/public/hvm/dm_op.h: the one that moves an interrupt line, and the last one. */
+const DM_OP_SET_IRQ_LEVEL = 19;
+const DM_OP_LAST = 20;
+/** linux drivers/xen/privcmd.c, dm_op_max_nr_bufs. */
+const DM_OP_MAX_BUFS = 16;
+/** xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
+const DOMID_FIRST_RESERVED = 0x7ff0;
+/** GIC architecture: SPIs are 32 to 1019. */
+const SPI_FIRST = 32;
+const SPI_LAST = 1019;
+
+/** Turns one ftrace record into rows, by the binding of its event. Holds no state between records. */
+export class RecordDecoder {
+  /** How many prints held each of QEMU's events; names by the same number in `qemuNames`. */
+  readonly prints: number[] = [];
+  /** Texts given to `marker` that are no event of QEMU's. */
+  plainMarkers = 0;
+  private readonly qemu: QemuEventParser;
+  private readonly strings: StringTable;
+  private readonly texts: ByteStrings;
+
+  constructor(strings: StringTable) {
+    this.strings = strings;
+    this.qemu = new QemuEventParser(strings);
+    this.texts = new ByteStrings(strings);
+  }
+
+  get qemuNames(): readonly string[] {
+    return this.qemu.names;
+  }
+
+  /**
+   * Appends the rows of the record of `length` bytes at `base`; `out` has room for binding.rows. False, and
+   * no row, if the record contradicts its format.
+   */
+  decode(
+    binding: EventBinding,
+    view: DataView,
+    bytes: Buffer,
+    base: number,
+    length: number,
+    ts: number,
+    cpu: number,
+    out: EventBatch,
+  ): boolean {
+    if (length < binding.minBytes) return false;
+    const pid = readLow(view, base, binding.pid) | 0;
+    switch (binding.shape) {
+      case SHAPE.PLAIN: {
+        const row = out.push(ts, binding.kind, cpu, NO_DOMID, NO_VCPU, pid);
+        const steps = binding.steps;
+        for (let s = 0; s < steps.length; s += 2) setColumn(out, row, steps[s]!, view, base, steps[s + 1]!);
+        return true;
+      }
+      case SHAPE.EVTCHN_IOCTL:
+        evtchnIoctl(binding, view, base, ts, cpu, pid, out);
+        return true;
+      case SHAPE.PRIVCMD:
+        privcmd(binding, view, base, ts, cpu, pid, out);
+        return true;
+      case SHAPE.IOREQ_READ:
+        if (binding.standsAlone) out.push(ts, K.DOM0_EVTCHN_READ, cpu, NO_DOMID, NO_VCPU, pid);
+        slotRows(binding, view, base, ts, cpu, pid, 0, out);
+        return true;
+      case SHAPE.IOREQ_NOTIFY:
+        this.ioreqNotify(binding, view, base, ts, cpu, pid, out);
+        return true;
+      case SHAPE.DM_IOREQ: {
+        const row = out.push(ts, binding.kind, cpu, NO_DOMID, NO_VCPU, pid);
+        ioreqColumns(out, row, view, base, binding.slots, 0, false);
+        return true;
+      }
+      case SHAPE.PRINT:
+        this.print(binding, bytes, base, length, ts, cpu, pid, out);
+        return true;
+      case SHAPE.IRQ_ENTRY:
+        return this.irqEntry(binding, view, bytes, base, length, ts, cpu, pid, out);
+      default: {
+        const row = out.push(ts, binding.kind, cpu, NO_DOMID, NO_VCPU, pid);
+        out.arg0[row] = binding.nameId;
+        return true;
+      }
+    }
+  }
+
+  private ioreqNotify(
+    binding: EventBinding,
+    view: DataView,
+    base: number,
+    ts: number,
+    cpu: number,
+    pid: number,
+    out: EventBatch,
+  ): void {
+    const cmd = binding.refs[0]!;
+    if (cmd < 0 || readLow(view, base, cmd) === EVTCHN_NOTIFY) {
+      const port = readLow(view, base, binding.refs[1]!);
+      slotRows(binding, view, base, ts, cpu, pid, port, out);
+      if (!binding.standsAlone) return;
+      const row = out.push(ts, K.DOM0_EVTCHN_NOTIFY, cpu, NO_DOMID, NO_VCPU, pid);
+      out.arg1[row] = port;
+    } else if (binding.standsAlone) {
+      evtchnIoctl(binding, view, base, ts, cpu, pid, out);
+    } else {
+      // Another ioctl answers no ioreq: what was fetched with it means nothing.
+      const row = out.push(ts, K.DOM0_OTHER, cpu, NO_DOMID, NO_VCPU, pid);
+      out.arg0[row] = this.strings.intern(binding.name);
+    }
+  }
+
+  /** Text of trace_marker: an event of QEMU's ftrace backend, or anything. */
+  private print(
+    binding: EventBinding,
+    bytes: Buffer,
+    base: number,
+    length: number,
+    ts: number,
+    cpu: number,
+    pid: number,
+    out: EventBatch,
+  ): void {
+    const start = base + binding.refs[0]!;
+    let end = bytes.indexOf(0, start);
+    if (end < 0 || end > base + length) end = base + length;
+    while (end > start && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--;
+    // QEMU's events are ASCII: bytes are characters. Anything else only has to be told apart from them.
+    if (this.qemuEvent(bytes.toString('latin1', start, end), out, ts, cpu, pid)) return;
+    const row = out.push(ts, K.DOM0_MARKER, cpu, NO_DOMID, NO_VCPU, pid);
+    out.arg0[row] = this.texts.intern(bytes, start, end);
+  }
+
+  /** Appends the row of a trace_marker text that is already a string (Latin-1: a character a byte). */
+  marker(text: string, out: EventBatch, ts: number, cpu: number, pid: number): void {
+    if (this.qemuEvent(text, out, ts, cpu, pid)) return;
+    const row = out.push(ts, K.DOM0_MARKER, cpu, NO_DOMID, NO_VCPU, pid);
+    this.plainMarkers++;
+    out.arg0[row] = this.strings.intern(Buffer.from(text, 'latin1').toString('utf8'));
+  }
+
+  private qemuEvent(text: string, out: EventBatch, ts: number, cpu: number, pid: number): boolean {
+    const event = this.qemu.parse(text, 0, text.length, out, ts, cpu, pid);
+    if (event < 0) return false;
+    while (this.prints.length <= event) this.prints.push(0);
+    this.prints[event]!++;
+    return true;
+  }
+
+  private irqEntry(
+    binding: EventBinding,
+    view: DataView,
+    bytes: Buffer,
+    base: number,
+    length: number,
+    ts: number,
+    cpu: number,
+    pid: number,
+    out: EventBatch,
+  ): boolean {
+    const place = view.getUint32(base + refOffset(binding.refs[1]!), true);
+    const start = (place & 0xffff) + binding.refs[2]!;
+    const end = start + (place >>> 16);
+    if (end > length) return false;
+    const row = out.push(ts, binding.kind, cpu, NO_DOMID, NO_VCPU, pid);
+    out.arg0[row] = readLow(view, base, binding.refs[0]!);
+    out.arg1[row] = this.texts.intern(bytes, base + start, base + end);
+    return true;
+  }
+}
+
+function setColumn(
+  out: EventBatch,
+  row: number,
+  column: number,
+  view: DataView,
+  base: number,
+  ref: FieldRef,
+): void {
+  const low = readLow(view, base, ref);
+  switch (column) {
+    case COLUMN.ADDR:
+      out.addr[2 * row] = low;
+      out.addr[2 * row + 1] = readHigh(view, base, ref);
+      break;
+    case COLUMN.DATA:
+      out.data[2 * row] = low;
+      out.data[2 * row + 1] = readHigh(view, base, ref);
+      break;
+    case COLUMN.ARG0:
+      out.arg0[row] = low;
+      break;
+    case COLUMN.ARG1:
+      out.arg1[row] = low;
+      break;
+    case COLUMN.ARG2:
+      out.arg2[row] = low;
+      break;
+    case COLUMN.ARG3:
+      out.arg3[row] = low;
+      break;
+    case COLUMN.DOMID:
+      out.domid[row] = low;
+      break;
+    default:
+      out.pid[row] = low;
+  }
+}
+
+function evtchnIoctl(
+  binding: EventBinding,
+  view: DataView,
+  base: number,
+  ts: number,
+  cpu: number,
+  pid: number,
+  out: EventBatch,
+): void {
+  const cmd = readLow(view, base, binding.refs[0]!);
+  const argument = readLow(view, base, binding.refs[1]!);
+  const notify = cmd === EVTCHN_NOTIFY;
+  const kind = notify ? K.DOM0_EVTCHN_NOTIFY : K.DOM0_EVTCHN_IOCTL;
+  const row = out.push(ts, kind, cpu, NO_DOMID, NO_VCPU, pid);
+  if (!notify) out.arg0[row] = cmd;
+  out.arg1[row] = argument;
+}
+
+/**
+ * A privcmd ioctl or the dm_op hypercall itself. A fetch that faults leaves what was in the buffer before,
+ * so a dm_op is believed only if buffer count, op, domain and, for an interrupt line, its number and level
+ * can be what the hypercall takes.
+ */
+function privcmd(
+  binding: EventBinding,
+  view: DataView,
+  base: number,
+  ts: number,
+  cpu: number,
+  pid: number,
+  out: EventBatch,
+): void {
+  const refs = binding.refs;
+  const domRef = refs[1]!;
+  // What the probe does not fetch is taken as right; the hypercall's own probe has no command.
+  const cmd = refs[0]! < 0 ? PRIVCMD_DM_OP : readLow(view, base, refs[0]!);
+  const domid = domRef < 0 ? NO_DOMID : readLow(view, base, domRef);
+  const num = refs[2]! < 0 ? 1 : readLow(view, base, refs[2]!);
+  const op = readLow(view, base, refs[3]!);
+  const a0 = readLow(view, base, refs[4]!);
+  const a1 = readLow(view, base, refs[5]!);
+  const believable =
+    cmd === PRIVCMD_DM_OP &&
+    op >= 1 &&
+    op <= DM_OP_LAST &&
+    num >= 1 &&
+    num <= DM_OP_MAX_BUFS &&
+    (domRef < 0 || domid < DOMID_FIRST_RESERVED);
+  const isLine = believable && op === DM_OP_SET_IRQ_LEVEL && refs[4]! >= 0 && refs[5]! >= 0;
+  if (!believable || (isLine && (a0 < SPI_FIRST || a0 > SPI_LAST || (a1 & 0xff) > 1))) {
+    const row = out.push(ts, K.DOM0_PRIVCMD, cpu, NO_DOMID, NO_VCPU, pid);
+    out.arg0[row] = cmd;
+  } else if (isLine) {
+    const row = out.push(ts, K.DOM0_SET_IRQ_LEVEL, cpu, domid, NO_VCPU, pid);
+    out.arg0[row] = a0;
+    out.arg1[row] = a1 & 0xff;
+  } else {
+    const row = out.push(ts, K.DOM0_DM_OP, cpu, domid, NO_VCPU, pid);
+    out.arg0[row] = op;
+    out.arg1[row] = a0;
+    out.arg2[row] = a1;
+    out.arg3[row] = readLow(view, base, refs[6]!);
+  }
+}
+
+function slotRows(
+  binding: EventBinding,
+  view: DataView,
+  base: number,
+  ts: number,
+  cpu: number,
+  pid: number,
+  port: number,
+  out: EventBatch,
+): void {
+  const slots = binding.slots;
+  for (let s = 0; s < slots.length; s += SLOT_REFS) {
+    const row = out.push(ts, binding.kind, cpu, NO_DOMID, s / SLOT_REFS, pid);
+    ioreqColumns(out, row, view, base, slots, s, true);
+    out.arg2[row] = port;
+  }
+}
+
+/** Byte 30 of struct ioreq: bits 0-3 state, bit 4 data_is_ptr, bit 5 dir. */
+function ioreqColumns(
+  out: EventBatch,
+  row: number,
+  view: DataView,
+  base: number,
+  refs: Int32Array,
+  at: number,
+  withState: boolean,
+): void {
+  setColumn(out, row, COLUMN.ADDR, view, base, refs[at]!);
+  setColumn(out, row, COLUMN.DATA, view, base, refs[at + 1]!);
+  const bits = readLow(view, base, refs[at + 4]!);
+  const state = withState ? bits & 15 : 0;
+  const size = readLow(view, base, refs[at + 2]!);
+  const type = readLow(view, base, refs[at + 5]!);
+  out.arg0[row] = packIoreqInfo(size, bits >>> 5, bits >>> 4, state, type);
+  out.arg1[row] = readLow(view, base, refs[at + 3]!);
+}

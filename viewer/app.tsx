@@ -1,0 +1,164 @@
+import type { JSX } from 'preact';
+import { useEffect } from 'preact/hooks';
+import { Flame } from './charts/flame.tsx';
+import { Heatmap } from './charts/heatmap.tsx';
+import { Overview } from './charts/overview.tsx';
+import { answer, phase, tableOf, type Loaded } from './data.ts';
+import type { Overview as OverviewData } from './engine/query.ts';
+import { count, duration, FAMILY_TITLE, FAMILY_UNIT, instant, safeText } from './format.ts';
+import { About } from './panels/about.tsx';
+import { DetailPanel } from './panels/detail.tsx';
+import { Families } from './panels/families.tsx';
+import { Outliers } from './panels/outliers.tsx';
+import { Percentiles } from './panels/percentiles.tsx';
+import { Stages } from './panels/stages.tsx';
+import { TopBar } from './panels/top-bar.tsx';
+import { Tree } from './panels/tree.tsx';
+import { useAtom, view } from './state.ts';
+
+export function App(): JSX.Element {
+  const now = useAtom(phase);
+  if (now.at === 'ready') return <Page loaded={now.loaded} />;
+  if (now.at === 'loading') return <p class="loading">Reading the trace…</p>;
+  if (now.at === 'empty') {
+    return (
+      <p class="loading">
+        This page holds no trace. <code>trace view T -o page.html</code> writes one that does.
+      </p>
+    );
+  }
+  return (
+    <div class="loading" role="alert">
+      <p>The trace in this page cannot be shown: {safeText(now.message)}</p>
+      <p>The file may have been cut short; write it again with trace view.</p>
+    </div>
+  );
+}
+
+function Page({ loaded }: { loaded: Loaded }): JSX.Element {
+  const { family } = useAtom(view);
+  const latest = useAtom(answer);
+  const current = latest?.family === family ? latest.answer : null;
+  const table = tableOf(loaded.data, family);
+  useEffect(() => {
+    document.title = `${safeText(loaded.data.report.trace?.path)} · ioreq-trace`;
+  }, [loaded]);
+  return (
+    <>
+      <TopBar loaded={loaded} />
+      <Families loaded={loaded} />
+      {table !== undefined && table.rows < table.spans && (
+        <p class="banner" role="note">
+          <b>A sample.</b> The trace has {count(table.spans)} {FAMILY_UNIT[family]}; this page holds {count(table.rows)}: the
+          slowest {count(table.slowest)}, and of the others one in {table.weight.toFixed(1)}, each counted that many times.
+          Figures over everything are the report’s, from all of them.
+        </p>
+      )}
+      {(loaded.tables[family]?.usable ?? 0) === 0 ? (
+        <Nothing loaded={loaded} />
+      ) : (
+        <div class="grid">
+          <aside class="left">
+            {current !== null && <Tree loaded={loaded} groups={current.selection.groups} />}
+          </aside>
+          <main class="centre">
+            <section class="panel" aria-label="Latency over time">
+              <h2>
+                Latency over time{' '}
+                <span class="small">
+                  {current === null
+                    ? ''
+                    : `${count(current.selection.distribution.count)} ${FAMILY_UNIT[family]}${current.selection.everything ? '' : ' chosen'}`}
+                </span>
+                <span class="legend">
+                  <i class="ramp" aria-hidden="true" /> few to many <i class="peak" aria-hidden="true" /> slowest
+                </span>
+              </h2>
+              {current !== null && <Overview loaded={loaded} data={current.overview} />}
+              <Heatmap loaded={loaded}>{current !== null && <TimeTable data={current.overview} />}</Heatmap>
+            </section>
+            {current !== null && (
+              <>
+                <div class="pair">
+                  <Percentiles loaded={loaded} selection={current.selection} />
+                  <Stages loaded={loaded} selection={current.selection} />
+                </div>
+                <section class="panel" aria-label="Flame graph">
+                  <h2>
+                    Flame graph <span class="small">device › {family === 'mmio' ? 'register' : family === 'request' ? 'queue' : 'line'} › direction › stage</span>
+                  </h2>
+                  <Flame loaded={loaded} frames={current.selection.frames} />
+                </section>
+                <Outliers loaded={loaded} list={current.selection.outliers} />
+              </>
+            )}
+          </main>
+          <aside class="right">
+            <DetailPanel loaded={loaded} />
+            <About loaded={loaded} />
+          </aside>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Nothing({ loaded }: { loaded: Loaded }): JSX.Element {
+  const { family } = useAtom(view);
+  const spans = tableOf(loaded.data, family)?.spans ?? 0;
+  return (
+    <div class="grid nothing">
+      <section class="panel">
+        <h2>{FAMILY_TITLE[family]}</h2>
+        <p>
+          {spans === 0
+            ? `This trace holds no ${FAMILY_UNIT[family]}. The hooks that show them were not set, or nothing happened.`
+            : `None of the ${count(spans)} ${FAMILY_UNIT[family]} is complete and free of losses, so there is nothing to measure.`}
+        </p>
+      </section>
+      <About loaded={loaded} />
+    </div>
+  );
+}
+
+/** The heatmap's twin for those who cannot see it. */
+function TimeTable({ data }: { data: OverviewData }): JSX.Element {
+  const parts = 20;
+  const per = Math.ceil(data.x.length / parts);
+  const rows = Array.from({ length: parts }, (_, p) => {
+    const lo = p * per;
+    const hi = Math.min(data.x.length, lo + per);
+    const step = (data.x[1] ?? 1) - (data.x[0] ?? 0);
+    const max = data.max.slice(lo, hi).reduce<number>((m, v) => Math.max(m, v ?? 0), 0);
+    return { from: lo * step, n: data.count.subarray(lo, hi).reduce((a, b) => a + b, 0), max };
+  });
+  return (
+    <details class="twin" id="heat-table">
+      <summary>As a table</summary>
+      <table class="figures">
+        <thead>
+          <tr>
+            <th scope="col" class="n">
+              from
+            </th>
+            <th scope="col" class="n">
+              n
+            </th>
+            <th scope="col" class="n">
+              slowest
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((r) => (
+            <tr key={r.from}>
+              <td class="n">{instant(r.from)}</td>
+              <td class="n">{count(r.n)}</td>
+              <td class="n">{r.max === 0 ? '–' : duration(r.max)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </details>
+  );
+}

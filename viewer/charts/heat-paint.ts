@@ -1,0 +1,165 @@
+import { latencyTicks, LatencyScale, linearTicks } from '../axis.ts';
+import { ramp } from '../colours.ts';
+import { binLow } from '../engine/bins.ts';
+import type { Box, Heat, Range } from '../engine/query.ts';
+import { latencyTick, timeTick } from '../format.ts';
+import { ink } from '../theme.ts';
+
+/** Where things are on the heatmap's canvas, CSS px. */
+export const MARGIN = { left: 60, right: 92, top: 6, bottom: 24 };
+const MARGINAL_GAP = 10;
+
+export interface Frame {
+  width: number;
+  height: number;
+  plotWidth: number;
+  plotHeight: number;
+  window: Range;
+  scale: LatencyScale;
+}
+
+export function frameOf(heat: Heat, window: Range, width: number, height: number): Frame {
+  const plotHeight = height - MARGIN.top - MARGIN.bottom;
+  const lo = binLow(heat.firstBin, heat.subBits);
+  const hi = binLow(heat.firstBin + heat.rows, heat.subBits);
+  return {
+    width,
+    height,
+    plotWidth: Math.max(1, width - MARGIN.left - MARGIN.right),
+    plotHeight,
+    window,
+    scale: new LatencyScale(Math.max(1, lo), Math.max(2, hi), MARGIN.top, plotHeight),
+  };
+}
+
+export const xOf = (f: Frame, time: number): number =>
+  MARGIN.left + ((time - f.window.lo) / (f.window.hi - f.window.lo)) * f.plotWidth;
+export const timeAt = (f: Frame, x: number): number =>
+  f.window.lo + ((x - MARGIN.left) / f.plotWidth) * (f.window.hi - f.window.lo);
+
+export function paintHeat(context: CanvasRenderingContext2D, heat: Heat, f: Frame, theme: 'light' | 'dark'): void {
+  context.fillStyle = ink('plot');
+  context.fillRect(MARGIN.left, MARGIN.top, f.plotWidth, f.plotHeight);
+  paintAxes(context, heat, f);
+  const cells = cellImage(heat, ramp(theme));
+  context.imageSmoothingEnabled = false;
+  context.drawImage(cells, MARGIN.left, MARGIN.top, f.plotWidth, f.plotHeight);
+  paintPeaks(context, heat, f);
+  paintMarginal(context, heat, f);
+}
+
+function cellImage(heat: Heat, colours: Uint32Array): HTMLCanvasElement {
+  const canvas = document.createElement('canvas');
+  canvas.width = heat.columns;
+  canvas.height = heat.rows;
+  const context = canvas.getContext('2d');
+  if (context === null) return canvas;
+  const image = context.createImageData(heat.columns, heat.rows);
+  const words = new Uint32Array(image.data.buffer);
+  // The square root keeps single spans visible beside thousands; 40 = a first step off the background.
+  const scale = heat.max > 1 ? 215 / (Math.sqrt(heat.max) - 1) : 0;
+  for (let row = 0; row < heat.rows; row++) {
+    const target = (heat.rows - 1 - row) * heat.columns;
+    for (let column = 0; column < heat.columns; column++) {
+      const n = heat.counts[row * heat.columns + column]!;
+      if (n > 0) words[target + column] = colours[Math.min(255, 40 + (Math.sqrt(n) - 1) * scale) | 0]!;
+    }
+  }
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+function paintAxes(context: CanvasRenderingContext2D, heat: Heat, f: Frame): void {
+  const bottom = MARGIN.top + f.plotHeight;
+  context.fillStyle = ink('text-2');
+  context.strokeStyle = ink('grid');
+  context.lineWidth = 1;
+  context.textBaseline = 'middle';
+  context.textAlign = 'right';
+  const lo = binLow(heat.firstBin, heat.subBits);
+  const hi = binLow(heat.firstBin + heat.rows, heat.subBits);
+  for (const ns of latencyTicks(Math.max(1, lo), hi, f.plotHeight)) {
+    const y = Math.round(f.scale.y(ns)) + 0.5;
+    context.beginPath();
+    context.moveTo(MARGIN.left - 4, y);
+    context.lineTo(MARGIN.left + f.plotWidth, y);
+    context.stroke();
+    if (y > MARGIN.top + 4 && y < bottom - 2) context.fillText(latencyTick(ns), MARGIN.left - 8, y);
+  }
+  context.textBaseline = 'top';
+  context.textAlign = 'center';
+  const { step, at } = linearTicks(f.window.lo, f.window.hi, f.plotWidth / 110);
+  for (const ns of at) {
+    const x = Math.round(xOf(f, ns)) + 0.5;
+    context.beginPath();
+    context.moveTo(x, MARGIN.top);
+    context.lineTo(x, bottom + 4);
+    context.stroke();
+    if (x < MARGIN.left + f.plotWidth - 12) context.fillText(timeTick(ns, step), x, bottom + 8);
+  }
+}
+
+/** The slowest span of every column, so that one outlier among thousands is never lost in a pale cell. */
+function paintPeaks(context: CanvasRenderingContext2D, heat: Heat, f: Frame): void {
+  const width = f.plotWidth / heat.columns;
+  context.fillStyle = ink('peak');
+  for (let column = 0; column < heat.columns; column++) {
+    const peak = heat.peak[column]!;
+    if (Number.isNaN(peak)) continue;
+    context.fillRect(MARGIN.left + column * width, f.scale.y(peak) - 1, Math.max(1, width), 2);
+  }
+}
+
+/** How many spans at each latency, in the same rows, to the right. */
+function paintMarginal(context: CanvasRenderingContext2D, heat: Heat, f: Frame): void {
+  const left = MARGIN.left + f.plotWidth + MARGINAL_GAP;
+  const width = MARGIN.right - MARGINAL_GAP - 4;
+  let most = 0;
+  for (const n of heat.marginal) most = Math.max(most, n);
+  context.fillStyle = ink('bar');
+  const height = f.plotHeight / heat.rows;
+  for (let row = 0; row < heat.rows; row++) {
+    const n = heat.marginal[row]!;
+    if (n === 0) continue;
+    const w = Math.max(1.5, (n / most) * width);
+    context.fillRect(left, MARGIN.top + (heat.rows - 1 - row) * height, w, Math.max(1, height - 0.5));
+  }
+  context.fillStyle = ink('text-2');
+  context.textAlign = 'left';
+  context.textBaseline = 'top';
+  context.fillText('how many', left, MARGIN.top + f.plotHeight + 8);
+}
+
+export function paintBrush(context: CanvasRenderingContext2D, f: Frame, brush: Box): void {
+  const clamp = (v: number, lo: number, hi: number): number => Math.max(lo, Math.min(hi, v));
+  const right = MARGIN.left + f.plotWidth;
+  const bottom = MARGIN.top + f.plotHeight;
+  const x0 = clamp(xOf(f, brush.time.lo), MARGIN.left, right);
+  const x1 = clamp(xOf(f, brush.time.hi), MARGIN.left, right);
+  const y0 = clamp(f.scale.y(brush.latency.hi), MARGIN.top, bottom);
+  const y1 = clamp(f.scale.y(brush.latency.lo), MARGIN.top, bottom);
+  context.fillStyle = ink('shade');
+  context.fillRect(MARGIN.left, MARGIN.top, f.plotWidth, y0 - MARGIN.top);
+  context.fillRect(MARGIN.left, y1, f.plotWidth, bottom - y1);
+  context.fillRect(MARGIN.left, y0, x0 - MARGIN.left, y1 - y0);
+  context.fillRect(x1, y0, right - x1, y1 - y0);
+  context.strokeStyle = ink('accent');
+  context.lineWidth = 1.5;
+  context.strokeRect(x0, y0, Math.max(1, x1 - x0), Math.max(1, y1 - y0));
+}
+
+/** A ring around the span that is shown in full, or around the keyboard's cursor. */
+export function paintRing(context: CanvasRenderingContext2D, f: Frame, time: number, ns: number): void {
+  const x = xOf(f, time);
+  if (!(x >= MARGIN.left && x <= MARGIN.left + f.plotWidth)) return;
+  for (const [colour, width] of [
+    [ink('surface'), 4],
+    [ink('text'), 2],
+  ] as const) {
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    context.beginPath();
+    context.arc(x, f.scale.y(ns), 6, 0, 2 * Math.PI);
+    context.stroke();
+  }
+}

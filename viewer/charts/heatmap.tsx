@@ -1,0 +1,207 @@
+import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { answer, detail, heatColumns, zoom, type Loaded } from '../data.ts';
+import { binLow } from '../engine/bins.ts';
+import type { Box, Heat } from '../engine/query.ts';
+import { count, duration, FAMILY_UNIT, instant } from '../format.ts';
+import { update, useAtom, view } from '../state.ts';
+import { useTheme } from '../theme.ts';
+import { prepare, useWidth } from './canvas.ts';
+import { frameOf, MARGIN, paintBrush, paintHeat, paintRing, timeAt, type Frame } from './heat-paint.ts';
+
+const HEIGHT = 264;
+/** A drag shorter than this is a click, px. */
+const CLICK = 4;
+
+interface Drag {
+  x: number;
+  y: number;
+  pointer: number;
+}
+
+export function Heatmap({ loaded, children }: { loaded: Loaded; children?: ComponentChildren }): JSX.Element {
+  const state = useAtom(view);
+  const latest = useAtom(answer);
+  const chosen = useAtom(detail);
+  const theme = useTheme();
+  const box = useRef<HTMLDivElement>(null);
+  const base = useRef<HTMLCanvasElement>(null);
+  const over = useRef<HTMLCanvasElement>(null);
+  const drag = useRef<Drag | null>(null);
+  const [cursor, setCursor] = useState<{ column: number; row: number } | null>(null);
+  const width = useWidth(box);
+  const heat = latest?.family === state.family ? latest.answer.heat : null;
+  const window = state.window ?? { lo: 0, hi: loaded.duration };
+  const frame = heat === null || width === 0 ? null : frameOf(heat, window, width, HEIGHT);
+
+  useEffect(() => {
+    if (width > 0) heatColumns.set(Math.max(50, width - MARGIN.left - MARGIN.right));
+  }, [width]);
+
+  useEffect(() => {
+    if (heat === null || frame === null || base.current === null) return;
+    const context = prepare(base.current, width, HEIGHT);
+    if (context !== null) paintHeat(context, heat, frame, theme);
+  }, [heat, width, theme, window.lo, window.hi]);
+
+  useEffect(() => {
+    if (frame === null || over.current === null) return;
+    const context = prepare(over.current, width, HEIGHT);
+    if (context === null) return;
+    if (state.brush !== null) paintBrush(context, frame, state.brush);
+    if (chosen !== null && state.selected !== null) paintRing(context, frame, chosen.start, chosen.total);
+  });
+
+  const place = (event: PointerEvent | WheelEvent): { x: number; y: number } => {
+    const rect = over.current!.getBoundingClientRect();
+    return { x: event.clientX - rect.left, y: event.clientY - rect.top };
+  };
+
+  const down = (event: PointerEvent): void => {
+    if (event.button !== 0 || frame === null) return;
+    const at = place(event);
+    if (at.x > MARGIN.left + frame.plotWidth) return;
+    drag.current = { ...at, pointer: event.pointerId };
+    over.current?.setPointerCapture(event.pointerId);
+  };
+
+  const move = (event: PointerEvent): void => {
+    if (frame === null || heat === null) return;
+    const at = place(event);
+    setCursor(cellAt(frame, heat, at.x, at.y));
+    const from = drag.current;
+    if (from === null) return;
+    if (Math.abs(at.x - from.x) < CLICK && Math.abs(at.y - from.y) < CLICK) return;
+    update({ brush: boxOf(frame, from, at, event.shiftKey) });
+  };
+
+  const up = (event: PointerEvent): void => {
+    const from = drag.current;
+    drag.current = null;
+    if (from === null) return;
+    const at = place(event);
+    if (Math.abs(at.x - from.x) < CLICK && Math.abs(at.y - from.y) < CLICK) update({ brush: null });
+  };
+
+  useEffect(() => {
+    const canvas = over.current;
+    if (canvas === null || frame === null) return undefined;
+    const wheel = (event: WheelEvent): void => {
+      // The plain wheel scrolls the page, as everywhere.
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      zoomAt(frame, timeAt(frame, place(event).x), 1.0025 ** event.deltaY);
+    };
+    canvas.addEventListener('wheel', wheel, { passive: false });
+    return () => {
+      canvas.removeEventListener('wheel', wheel);
+    };
+  });
+
+  const key = (event: KeyboardEvent): void => {
+    if (heat === null || frame === null) return;
+    const at = cursor ?? { column: heat.columns >> 1, row: heat.rows >> 1 };
+    const step = event.shiftKey ? 10 : 1;
+    const moves: Record<string, () => void> = {
+      ArrowLeft: () => {
+        setCursor({ ...at, column: Math.max(0, at.column - step) });
+      },
+      ArrowRight: () => {
+        setCursor({ ...at, column: Math.min(heat.columns - 1, at.column + step) });
+      },
+      ArrowUp: () => {
+        setCursor({ ...at, row: Math.min(heat.rows - 1, at.row + step) });
+      },
+      ArrowDown: () => {
+        setCursor({ ...at, row: Math.max(0, at.row - step) });
+      },
+      Equal: () => {
+        zoomAt(frame, cellTime(frame, heat, at.column), 0.5);
+      },
+      Minus: () => {
+        zoomAt(frame, cellTime(frame, heat, at.column), 2);
+      },
+      Escape: () => {
+        update({ brush: null });
+      },
+    };
+    const act = moves[event.code];
+    if (act === undefined) return;
+    event.preventDefault();
+    act();
+  };
+
+  return (
+    <div>
+      <div class="canvas-box" ref={box} style={{ height: `${HEIGHT}px` }}>
+        <canvas ref={base} class="layer" aria-hidden="true" />
+        <canvas
+          ref={over}
+          class="layer interactive"
+          tabIndex={0}
+          role="application"
+          aria-label="Heatmap of latency over time. Arrow keys move the cursor, plus and minus zoom, Escape clears the box."
+          aria-describedby="heat-readout"
+          aria-details="heat-table"
+          onPointerDown={down}
+          onPointerMove={move}
+          onPointerUp={up}
+          onPointerLeave={() => {
+            if (drag.current === null) setCursor(null);
+          }}
+          onDblClick={() => {
+            zoom(null);
+          }}
+          onKeyDown={key}
+        />
+      </div>
+      <div class="under">
+      <p class="readout" id="heat-readout" aria-live="polite">
+        {cursor === null || heat === null || frame === null ? (
+          <span class="hint">Drag a box to look into it · Shift-drag: time only · Ctrl-wheel: zoom · double click: whole trace</span>
+        ) : (
+          readout(heat, frame, cursor, FAMILY_UNIT[state.family])
+        )}
+      </p>
+      {children}
+      </div>
+    </div>
+  );
+}
+
+function cellAt(frame: Frame, heat: Heat, x: number, y: number): { column: number; row: number } | null {
+  const column = Math.floor(((x - MARGIN.left) / frame.plotWidth) * heat.columns);
+  const row = Math.floor((1 - (y - MARGIN.top) / frame.plotHeight) * heat.rows);
+  return column < 0 || column >= heat.columns || row < 0 || row >= heat.rows ? null : { column, row };
+}
+
+const cellTime = (frame: Frame, heat: Heat, column: number): number =>
+  frame.window.lo + ((column + 0.5) / heat.columns) * (frame.window.hi - frame.window.lo);
+
+function readout(heat: Heat, frame: Frame, { column, row }: { column: number; row: number }, unit: string): string {
+  const lo = binLow(heat.firstBin + row, heat.subBits);
+  const hi = binLow(heat.firstBin + row + 1, heat.subBits);
+  const n = heat.counts[row * heat.columns + column] ?? 0;
+  const peak = heat.peak[column] ?? NaN;
+  const slowest = Number.isNaN(peak) ? '' : ` · slowest here ${duration(peak)}`;
+  return `${instant(cellTime(frame, heat, column))} · ${duration(lo)} to ${duration(hi)} · ${count(n)} ${unit}${slowest}`;
+}
+
+function boxOf(frame: Frame, from: { x: number; y: number }, to: { x: number; y: number }, timeOnly: boolean): Box {
+  const { lo, hi } = frame.window;
+  const t0 = timeAt(frame, Math.min(from.x, to.x));
+  const t1 = timeAt(frame, Math.max(from.x, to.x));
+  const top = MARGIN.top;
+  const bottom = MARGIN.top + frame.plotHeight;
+  const y0 = timeOnly ? top : Math.max(top, Math.min(from.y, to.y));
+  const y1 = timeOnly ? bottom : Math.min(bottom, Math.max(from.y, to.y));
+  const time = { lo: Math.max(lo, t0), hi: Math.min(hi, t1) };
+  // The lowest row also holds what is below it; a box that reaches it takes that too.
+  const latency = { lo: y1 >= bottom ? 0 : frame.scale.ns(y1), hi: frame.scale.ns(y0) };
+  return { time: { lo: Math.round(time.lo), hi: Math.round(time.hi) + 1 }, latency: { lo: Math.round(latency.lo), hi: Math.round(latency.hi) + 1 } };
+}
+
+function zoomAt(frame: Frame, time: number, factor: number): void {
+  const { lo, hi } = frame.window;
+  zoom({ lo: time - (time - lo) * factor, hi: time + (hi - time) * factor });
+}

@@ -1,0 +1,38 @@
+import type { Detail } from '../protocol.ts';
+import type { SpanTable } from './table.ts';
+
+export function detailOf(table: SpanTable, row: number): Detail {
+  const total = table.total[row]!;
+  const own = table.groupOf[row]!;
+  let all = 0;
+  let faster = 0;
+  let like = 0;
+  let likeFaster = 0;
+  for (let i = 0; i < table.rows; i++) {
+    if (table.usable[i] === 0) continue;
+    const w = table.weight === null ? 1 : table.weight[i]!;
+    const less = table.total[i]! < total ? w : 0;
+    all += w;
+    faster += less;
+    if (table.groupOf[i] !== own) continue;
+    like += w;
+    likeFaster += less;
+  }
+  return {
+    family: table.plan.family,
+    row,
+    start: table.start[row]!,
+    total,
+    group: table.groups[own]!,
+    vcpu: table.vcpu[row]!,
+    type: table.type[row]!,
+    flags: table.flags[row]!,
+    amount: table.amount[row]!,
+    value: table.value[row]!,
+    joint: table.group[row]!,
+    at: table.at.map((column) => column[row]!),
+    fasterAll: faster / all,
+    fasterGroup: likeFaster / like,
+    groupCount: like,
+  };
+}

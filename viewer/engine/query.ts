@@ -1,0 +1,324 @@
+import { OCTAVES, binOf } from './bins.ts';
+import { distribution, LADDER, type Distribution } from './quantiles.ts';
+import { splitAt, stageFigures, type StageFigures, type StageSplit } from './stages.ts';
+import type { Group, SpanTable } from './table.ts';
+
+export interface Range {
+  lo: number;
+  hi: number;
+}
+
+/** A box on the heatmap: start times and latencies, ns. */
+export interface Box {
+  time: Range;
+  latency: Range;
+}
+
+export interface Query {
+  /** Time shown, ns. */
+  window: Range;
+  brush: Box | null;
+  /** Chosen groups as `device`, `device:key` or `device:key:dir`; empty = all. */
+  groups: readonly string[];
+  /** Columns of the heatmap. */
+  columns: number;
+  /** What outliers are ordered by: a stage's index, or -1 for the total. */
+  outliersBy: number;
+}
+
+export interface Heat {
+  columns: number;
+  subBits: number;
+  /** Bins firstBin .. firstBin + rows - 1, lowest first; counts[row * columns + column]. */
+  firstBin: number;
+  rows: number;
+  counts: Float32Array;
+  marginal: Float64Array;
+  max: number;
+  /** Largest latency of each column, ns; NaN if empty. */
+  peak: Float64Array;
+}
+
+export interface GroupFigures extends Group {
+  count: number;
+  totalNs: number;
+  p50: number;
+  p99: number;
+  max: number;
+}
+
+export interface Outlier {
+  row: number;
+  start: number;
+  total: number;
+  group: number;
+  vcpu: number;
+  flags: number;
+  stages: number[];
+}
+
+export interface Frame {
+  group: number;
+  /** Weighted sum of every stage, ns, then what no stage explains. */
+  stages: number[];
+  count: number;
+}
+
+export interface Selection {
+  /** True if brush, groups and window leave nothing out. */
+  everything: boolean;
+  distribution: Distribution;
+  curve: { x: number[]; y: number[] };
+  stages: StageFigures[];
+  splits: StageSplit[];
+  groups: GroupFigures[];
+  outliers: Outlier[];
+  frames: Frame[];
+}
+
+export interface Overview {
+  /** Whole trace in equal slices: middles, numbers of spans, largest latencies. */
+  x: Float64Array;
+  count: Float64Array;
+  max: (number | null)[];
+}
+
+export interface Answer {
+  heat: Heat;
+  selection: Selection;
+  overview: Overview;
+}
+
+/** Sub-buckets of an octave on the heatmap: 8, or 4 when the latencies span many octaves. */
+const HEAT_SUB_BITS = [3, 2] as const;
+const MAX_HEAT_ROWS = 128;
+const OUTLIERS = 500;
+const OVERVIEW_SLICES = 480;
+
+export function run(table: SpanTable, duration: number, query: Query): Answer {
+  const allowed = allowedGroups(table.groups, query.groups);
+  return {
+    heat: heatmap(table, query, allowed),
+    selection: select(table, query, allowed, duration),
+    overview: overview(table, duration, allowed),
+  };
+}
+
+function allowedGroups(groups: readonly Group[], chosen: readonly string[]): Uint8Array {
+  const allowed = new Uint8Array(groups.length);
+  if (chosen.length === 0) return allowed.fill(1);
+  const set = new Set(chosen);
+  groups.forEach(({ device, key, dir }, g) => {
+    if (set.has(`${device}`) || set.has(`${device}:${key}`) || set.has(`${device}:${key}:${dir}`)) allowed[g] = 1;
+  });
+  return allowed;
+}
+
+/** First row that starts at or after `time`. */
+function lowerBound(start: Float64Array, time: number): number {
+  let lo = 0;
+  let hi = start.length;
+  while (lo < hi) {
+    const mid = (lo + hi) >>> 1;
+    if (start[mid]! < time) lo = mid + 1;
+    else hi = mid;
+  }
+  return lo;
+}
+
+function heatmap(table: SpanTable, query: Query, allowed: Uint8Array): Heat {
+  const { start, total, usable, groupOf, weight } = table;
+  const { columns } = query;
+  const { lo, hi } = query.window;
+  const first = lowerBound(start, lo);
+  const end = lowerBound(start, hi);
+  // The latency axis is that of the whole family, so that it stands still while one filters and zooms.
+  let least = Infinity;
+  let most = 1;
+  for (let i = 0; i < table.rows; i++) {
+    if (usable[i] === 0) continue;
+    const v = total[i]!;
+    if (v >= 1 && v < least) least = v;
+    if (v > most) most = v;
+  }
+  if (least === Infinity) least = 1;
+  let subBits: number = HEAT_SUB_BITS[0];
+  if (binOf(most, subBits) - binOf(least, subBits) >= MAX_HEAT_ROWS) subBits = HEAT_SUB_BITS[1];
+  const firstBin = Math.max(0, binOf(least, subBits) - 2);
+  const rows = Math.min(OCTAVES << subBits, binOf(most, subBits) + 3) - firstBin;
+  const counts = new Float32Array(rows * columns);
+  const marginal = new Float64Array(rows);
+  const peak = new Float64Array(columns).fill(NaN);
+  const scale = columns / (hi - lo);
+  for (let i = first; i < end; i++) {
+    if (usable[i] === 0 || allowed[groupOf[i]!] === 0) continue;
+    const v = total[i]!;
+    const column = Math.min(columns - 1, ((start[i]! - lo) * scale) | 0);
+    const row = Math.max(0, binOf(v, subBits) - firstBin);
+    const w = weight === null ? 1 : weight[i]!;
+    counts[row * columns + column]! += w;
+    marginal[row]! += w;
+    if (!(peak[column]! >= v)) peak[column] = v;
+  }
+  let max = 0;
+  for (const c of counts) if (c > max) max = c;
+  return { columns, subBits, firstBin, rows, counts, marginal, max, peak };
+}
+
+function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: number): Selection {
+  const { start, total, usable, groupOf, weight } = table;
+  const { window, brush } = query;
+  const lo = brush === null ? window.lo : Math.max(window.lo, brush.time.lo);
+  const hi = brush === null ? window.hi : Math.min(window.hi, brush.time.hi);
+  const least = brush === null ? -Infinity : brush.latency.lo;
+  const most = brush === null ? Infinity : brush.latency.hi;
+  const first = lowerBound(start, lo);
+  const end = Math.max(first, lowerBound(start, hi));
+  const inBox = new Uint32Array(end - first);
+  const chosen = new Uint32Array(end - first);
+  let boxed = 0;
+  let n = 0;
+  for (let i = first; i < end; i++) {
+    if (usable[i] === 0 || total[i]! < least || total[i]! > most) continue;
+    inBox[boxed++] = i;
+    if (allowed[groupOf[i]!] === 1) chosen[n++] = i;
+  }
+  const rows = chosen.subarray(0, n);
+  const values = gather(total, rows);
+  const weights = weight === null ? null : gatherWeights(weight, rows);
+  const curve: Selection['curve'] = { x: [], y: [] };
+  const dist = distribution(values, n, weights, LADDER, curve);
+  return {
+    everything: brush === null && query.groups.length === 0 && window.lo <= 0 && window.hi >= duration,
+    distribution: dist,
+    curve,
+    stages: stageFigures(table, rows, weights),
+    splits: splitAt(table, rows, values, weights, dist),
+    groups: groupFigures(table, inBox.subarray(0, boxed)),
+    outliers: outliers(table, rows, query.outliersBy),
+    frames: frames(table, rows),
+  };
+}
+
+function gather(column: Float64Array, rows: Uint32Array): Float64Array {
+  const out = new Float64Array(rows.length);
+  for (let k = 0; k < rows.length; k++) out[k] = column[rows[k]!]!;
+  return out;
+}
+
+function gatherWeights(column: Float32Array, rows: Uint32Array): Float32Array {
+  const out = new Float32Array(rows.length);
+  for (let k = 0; k < rows.length; k++) out[k] = column[rows[k]!]!;
+  return out;
+}
+
+/** Figures of each group and, with key -1 and dir -1, of each device: a counting sort by group first. */
+function groupFigures(table: SpanTable, rows: Uint32Array): GroupFigures[] {
+  const { groupOf, groups, total, weight } = table;
+  const figures: GroupFigures[] = [];
+  const add = (id: Group, members: Uint32Array): void => {
+    if (members.length === 0) return;
+    const w = weight === null ? null : gatherWeights(weight, members);
+    const d = distribution(gather(total, members), members.length, w, [0.5, 0.99]);
+    figures.push({ ...id, count: d.count, totalNs: d.mean * d.count, p50: d.at[0]!, p99: d.at[1]!, max: d.max });
+  };
+  for (const [id, list] of partition(rows, (i) => groupOf[i]!, groups.length)) add(groups[id]!, list);
+  const devices = [...new Set(groups.map((g) => g.device))];
+  const deviceOf = groups.map((g) => devices.indexOf(g.device));
+  for (const [id, list] of partition(rows, (i) => deviceOf[groupOf[i]!]!, devices.length)) {
+    add({ device: devices[id]!, key: -1, dir: -1 }, list);
+  }
+  return figures;
+}
+
+function* partition(rows: Uint32Array, of: (row: number) => number, parts: number): Generator<[number, Uint32Array]> {
+  const offsets = new Uint32Array(parts + 1);
+  for (const row of rows) offsets[of(row) + 1]!++;
+  for (let p = 0; p < parts; p++) offsets[p + 1]! += offsets[p]!;
+  const sorted = new Uint32Array(rows.length);
+  const next = offsets.slice();
+  for (const row of rows) sorted[next[of(row)]!++] = row;
+  for (let p = 0; p < parts; p++) yield [p, sorted.subarray(offsets[p]!, offsets[p + 1]!)];
+}
+
+export function stageOf(table: SpanTable, stage: number, row: number): number {
+  const from = table.at[table.from[stage]!];
+  const to = table.at[table.to[stage]!];
+  return from === undefined || to === undefined ? NaN : to[row]! - from[row]!;
+}
+
+/** The slowest rows by total or by one stage, slowest first. */
+function outliers(table: SpanTable, rows: Uint32Array, by: number): Outlier[] {
+  const value = by < 0 ? (row: number): number => table.total[row]! : (row: number): number => stageOf(table, by, row);
+  const keys = new Float64Array(rows.length);
+  for (let k = 0; k < rows.length; k++) keys[k] = value(rows[k]!);
+  const known = keys.filter((v) => !Number.isNaN(v)).sort();
+  const threshold = known[Math.max(0, known.length - OUTLIERS)] ?? Infinity;
+  const picked: { row: number; key: number }[] = [];
+  for (let k = 0; k < rows.length; k++) if (keys[k]! >= threshold) picked.push({ row: rows[k]!, key: keys[k]! });
+  picked.sort((a, b) => b.key - a.key || a.row - b.row);
+  return picked.slice(0, OUTLIERS).map(({ row }) => ({
+    row,
+    start: table.start[row]!,
+    total: table.total[row]!,
+    group: table.groupOf[row]!,
+    vcpu: table.vcpu[row]!,
+    flags: table.flags[row]!,
+    stages: table.plan.stages.map((_, s) => stageOf(table, s, row)),
+  }));
+}
+
+function frames(table: SpanTable, rows: Uint32Array): Frame[] {
+  const stages = table.plan.stages.length;
+  const width = stages + 1;
+  const sums = new Float64Array(table.groups.length * width);
+  const counts = new Float64Array(table.groups.length);
+  const rest = new Float64Array(rows.length);
+  for (let k = 0; k < rows.length; k++) {
+    const row = rows[k]!;
+    rest[k] = table.total[row]!;
+    counts[table.groupOf[row]!]! += table.weight === null ? 1 : table.weight[row]!;
+  }
+  for (let s = 0; s < stages; s++) {
+    const from = table.at[table.from[s]!];
+    const to = table.at[table.to[s]!];
+    if (from === undefined || to === undefined || table.plan.stages[s]?.inTotal !== true) continue;
+    for (let k = 0; k < rows.length; k++) {
+      const row = rows[k]!;
+      const d = to[row]! - from[row]!;
+      if (Number.isNaN(d)) continue;
+      rest[k]! -= d;
+      sums[table.groupOf[row]! * width + s]! += table.weight === null ? d : d * table.weight[row]!;
+    }
+  }
+  for (let k = 0; k < rows.length; k++) {
+    const row = rows[k]!;
+    // Sums of absolute times round in their last bits; what is below a nanosecond is that, not a gap.
+    const left = rest[k]! > 1 ? rest[k]! : 0;
+    sums[table.groupOf[row]! * width + stages]! += table.weight === null ? left : left * table.weight[row]!;
+  }
+  const out: Frame[] = [];
+  table.groups.forEach((_, g) => {
+    if (counts[g]! > 0) {
+      out.push({ group: g, stages: [...sums.subarray(g * width, (g + 1) * width)], count: counts[g]! });
+    }
+  });
+  return out;
+}
+
+function overview(table: SpanTable, duration: number, allowed: Uint8Array): Overview {
+  const x = new Float64Array(OVERVIEW_SLICES);
+  const count = new Float64Array(OVERVIEW_SLICES);
+  const max: (number | null)[] = new Array<number | null>(OVERVIEW_SLICES).fill(null);
+  const slice = duration / OVERVIEW_SLICES;
+  for (let s = 0; s < OVERVIEW_SLICES; s++) x[s] = (s + 0.5) * slice;
+  const { start, total, usable, groupOf, weight } = table;
+  for (let i = 0; i < table.rows; i++) {
+    if (usable[i] === 0 || allowed[groupOf[i]!] === 0) continue;
+    const s = Math.max(0, Math.min(OVERVIEW_SLICES - 1, (start[i]! / slice) | 0));
+    count[s]! += weight === null ? 1 : weight[i]!;
+    const known = max[s] ?? null;
+    if (known === null || total[i]! > known) max[s] = Math.max(1, total[i]!);
+  }
+  return { x, count, max };
+}

@@ -1,0 +1,150 @@
+import { tableFromIPC, type Table } from '@uwdata/flechette';
+import { boundaryColumn, SPAN_COLUMNS, type PageTable } from '../../analyzer/page/page-format.ts';
+import { SPAN_FLAG, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+
+/** Spans with the same device, key and direction: what filters, the tree and the flame graph speak of. */
+export interface Group {
+  device: number;
+  key: number;
+  dir: number;
+}
+
+/** One family's spans as columns, ordered by start. Row numbers are stable for the page's life. */
+export interface SpanTable {
+  plan: SpanPlan;
+  meta: PageTable;
+  rows: number;
+  start: Float64Array;
+  total: Float64Array;
+  device: Uint16Array;
+  key: Uint32Array;
+  vcpu: Uint16Array;
+  dir: Uint8Array;
+  type: Uint8Array;
+  flags: Uint16Array;
+  amount: Uint32Array;
+  value: Uint32Array;
+  group: Uint32Array;
+  /** Spans a row stands for; null = 1 each. */
+  weight: Float32Array | null;
+  at: Float64Array[];
+  /** Indices into `at` of every stage's ends. */
+  from: number[];
+  to: number[];
+  /** 1 where the span counts in figures: complete, and no record lost while it was open. */
+  usable: Uint8Array;
+  groupOf: Uint32Array;
+  groups: Group[];
+}
+
+/** Flags that keep a span out of every figure (trace/spans.ts). */
+const UNUSABLE = SPAN_FLAG.LOSS | SPAN_FLAG.INVALIDATE;
+
+export function readSpanTable(bytes: Uint8Array, meta: PageTable): SpanTable {
+  const arrow = tableFromIPC(bytes);
+  const rows = arrow.numRows;
+  const at = meta.plan.boundaries.map((b) => column(arrow, boundaryColumn(b.name), Float64Array));
+  const index = (name: string): number => meta.plan.boundaries.findIndex((b) => b.name === name);
+  const weight = arrow.schema.fields.some((f) => f.name === SPAN_COLUMNS.weight)
+    ? column(arrow, SPAN_COLUMNS.weight, Float32Array)
+    : null;
+  const table: SpanTable = {
+    plan: meta.plan,
+    meta,
+    rows,
+    start: column(arrow, SPAN_COLUMNS.start, Float64Array),
+    total: column(arrow, SPAN_COLUMNS.total, Float64Array),
+    device: column(arrow, SPAN_COLUMNS.device, Uint16Array),
+    key: column(arrow, SPAN_COLUMNS.key, Uint32Array),
+    vcpu: column(arrow, SPAN_COLUMNS.vcpu, Uint16Array),
+    dir: column(arrow, SPAN_COLUMNS.dir, Uint8Array),
+    type: column(arrow, SPAN_COLUMNS.type, Uint8Array),
+    flags: column(arrow, SPAN_COLUMNS.flags, Uint16Array),
+    amount: column(arrow, SPAN_COLUMNS.amount, Uint32Array),
+    value: column(arrow, SPAN_COLUMNS.value, Uint32Array),
+    group: column(arrow, SPAN_COLUMNS.group, Uint32Array),
+    weight,
+    at,
+    from: meta.plan.stages.map((s) => index(s.from)),
+    to: meta.plan.stages.map((s) => index(s.to)),
+    usable: new Uint8Array(rows),
+    groupOf: new Uint32Array(rows),
+    groups: [],
+  };
+  for (let i = 0; i < rows; i++) {
+    table.usable[i] = !Number.isNaN(table.total[i]!) && (table.flags[i]! & UNUSABLE) === 0 ? 1 : 0;
+  }
+  groupRows(table);
+  return table;
+}
+
+/** What a family that the page does not hold looks like. */
+export function emptyTable(family: SpanFamily): SpanTable {
+  const plan: SpanPlan = { family, title: '', boundaries: [], stages: [], totalFrom: 0, totalTo: 0 };
+  const none = new Float64Array(0);
+  const bytes = new Uint8Array(0);
+  const halves = new Uint16Array(0);
+  const words = new Uint32Array(0);
+  return {
+    plan,
+    meta: { family, plan, spans: 0, rows: 0, slowest: 0, weight: 1 },
+    rows: 0,
+    start: none,
+    total: none,
+    device: halves,
+    key: words,
+    vcpu: halves,
+    dir: bytes,
+    type: bytes,
+    flags: halves,
+    amount: words,
+    value: words,
+    group: words,
+    weight: null,
+    at: [],
+    from: [],
+    to: [],
+    usable: bytes,
+    groupOf: words,
+    groups: [],
+  };
+}
+
+type ColumnClass<T> = new (length: number) => T;
+
+function column<T extends { length: number }>(arrow: Table, name: string, type: ColumnClass<T>): T {
+  const child = arrow.getChild(name) as ReturnType<Table['getChild']> | undefined;
+  const values: unknown = child?.toArray();
+  if (!(values instanceof type)) throw new Error(`the page's span table lacks column ${name}`);
+  return values;
+}
+
+/** Numbers the groups in order of appearance, with an open hash table instead of a Map entry a row. */
+function groupRows(table: SpanTable): void {
+  let slots = new Int32Array(1024).fill(-1);
+  const { device, key, dir, groups, groupOf } = table;
+  const find = (d: number, k: number, r: number): number => {
+    let h = (Math.imul(k ^ (d << 16) ^ (r << 8), 0x9e3779b1) >>> 0) & (slots.length - 1);
+    for (;;) {
+      const g = slots[h]!;
+      if (g < 0) return h;
+      const known = groups[g]!;
+      if (known.device === d && known.key === k && known.dir === r) return h;
+      h = (h + 1) & (slots.length - 1);
+    }
+  };
+  for (let i = 0; i < table.rows; i++) {
+    const slot = find(device[i]!, key[i]!, dir[i]!);
+    let g = slots[slot]!;
+    if (g < 0) {
+      g = groups.length;
+      groups.push({ device: device[i]!, key: key[i]!, dir: dir[i]! });
+      slots[slot] = g;
+      if (groups.length * 2 > slots.length) {
+        slots = new Int32Array(slots.length * 2).fill(-1);
+        groups.forEach((known, n) => (slots[find(known.device, known.key, known.dir)] = n));
+      }
+    }
+    groupOf[i] = g;
+  }
+}

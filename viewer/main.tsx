@@ -1,0 +1,36 @@
+import { render } from 'preact';
+import { App } from './app.tsx';
+import { start } from './data.ts';
+import { fromHash, toHash, view } from './state.ts';
+import './styles.css';
+import 'uplot/dist/uPlot.min.css';
+
+view.set(fromHash(location.hash));
+
+function applyTheme(): void {
+  const { theme } = view.get();
+  if (theme === 'auto') delete document.documentElement.dataset['theme'];
+  else document.documentElement.dataset['theme'] = theme;
+}
+
+let pending = 0;
+view.watch(() => {
+  applyTheme();
+  clearTimeout(pending);
+  // A drag changes the state at every frame; browsers refuse hundreds of replaceState calls a second.
+  pending = window.setTimeout(() => {
+    const hash = toHash(view.get());
+    history.replaceState(null, '', hash === '' ? location.pathname + location.search : `#${hash}`);
+  }, 150);
+});
+addEventListener('hashchange', () => {
+  view.set(fromHash(location.hash));
+});
+
+applyTheme();
+const root = document.getElementById('app');
+if (root !== null) {
+  root.textContent = '';
+  render(<App />, root);
+  start();
+}

@@ -1,0 +1,56 @@
+import type { JSX } from 'preact';
+import type { Loaded } from '../data.ts';
+import { count, duration, plainCount, safeText } from '../format.ts';
+import { update, useAtom, view } from '../state.ts';
+import { useTheme } from '../theme.ts';
+
+export function TopBar({ loaded }: { loaded: Loaded }): JSX.Element {
+  useAtom(view);
+  const theme = useTheme();
+  const { report } = loaded.data;
+  const lost = report.counts?.lost ?? 0;
+  const error = report.clock?.error_ns;
+  const name = safeText(report.trace?.path);
+  return (
+    <header class="top">
+      <h1>
+        {name === '' ? 'trace' : name}
+        <span class="brand">ioreq-trace</span>
+      </h1>
+      <dl class="facts">
+        {typeof report.trace?.domid === 'number' && <Fact name="domain" value={`d${report.trace.domid}`} />}
+        <Fact name="length" value={duration(loaded.duration)} />
+        {report.counts?.ioreqs !== undefined && <Fact name="ioreqs" value={count(report.counts.ioreqs)} />}
+        {typeof error === 'number' && (
+          <Fact
+            name="clocks agree to"
+            value={`±${duration(error)}`}
+            hint="Xen and Dom0 are read on different clocks; stages between them are uncertain by this much"
+          />
+        )}
+        <div class={lost > 0 ? 'fact bad' : 'fact'}>
+          <dt>lost records</dt>
+          <dd>{lost > 0 ? `⚠ ${plainCount(lost)}` : 'none'}</dd>
+        </div>
+      </dl>
+      <button
+        type="button"
+        class="theme"
+        onClick={() => {
+          update({ theme: theme === 'dark' ? 'light' : 'dark' });
+        }}
+      >
+        {theme === 'dark' ? 'Light' : 'Dark'}
+      </button>
+    </header>
+  );
+}
+
+function Fact({ name, value, hint }: { name: string; value: string; hint?: string }): JSX.Element {
+  return (
+    <div class="fact" title={hint}>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  );
+}

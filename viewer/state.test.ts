@@ -1,0 +1,24 @@
+import { describe, expect, it } from 'vitest';
+import { fromHash, INITIAL, toHash, type ViewState } from './state.ts';
+
+describe('the URL hash', () => {
+  it('holds the whole view', () => {
+    const state: ViewState = {
+      family: 'request',
+      window: { lo: 1000, hi: 2000 },
+      brush: { time: { lo: 1100, hi: 1200 }, latency: { lo: 5, hi: 900 } },
+      groups: ['0', '1:80:0'],
+      selected: 42,
+      outliersBy: 'popped→used',
+      flameWeight: 'count',
+      theme: 'dark',
+    };
+    expect(fromHash(`#${toHash(state)}`)).toEqual(state);
+    expect(toHash(INITIAL)).toBe('');
+  });
+
+  it.each(['', '#', '#f=x&w=5-1&b=1-2&g=<img>&s=-3&t=pink&c=z', '#w=a-b&s=1e99', '#%%%'])('ignores %s', (hash) => {
+    const state = fromHash(hash);
+    expect({ ...state, selected: null }).toEqual(INITIAL);
+  });
+});

@@ -1,0 +1,132 @@
+import { useEffect, useState } from 'preact/hooks';
+import type { SpanFamily } from '../trace/spans.ts';
+import { SPAN_FAMILIES } from '../trace/manifest.ts';
+import type { Box, Range } from './engine/query.ts';
+
+/** A value that can be watched. All the page's state is in a few of these; charts never speak to each other. */
+export class Atom<T> {
+  private value: T;
+  private readonly watchers = new Set<() => void>();
+
+  constructor(value: T) {
+    this.value = value;
+  }
+
+  get(): T {
+    return this.value;
+  }
+
+  set(value: T): void {
+    if (Object.is(value, this.value)) return;
+    this.value = value;
+    for (const watcher of [...this.watchers]) watcher();
+  }
+
+  watch(watcher: () => void): () => void {
+    this.watchers.add(watcher);
+    return () => {
+      this.watchers.delete(watcher);
+    };
+  }
+}
+
+export function useAtom<T>(atom: Atom<T>): T {
+  const drawn = atom.get();
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    const again = (): void => {
+      redraw((n) => n + 1);
+    };
+    // Effects run after the paint: what changed between them was seen by no watcher.
+    if (!Object.is(drawn, atom.get())) again();
+    return atom.watch(again);
+  }, [atom]);
+  return drawn;
+}
+
+export type Theme = 'auto' | 'light' | 'dark';
+export type FlameWeight = 'time' | 'count';
+
+/** What is shown. Everything in it survives in the URL's hash. */
+export interface ViewState {
+  family: SpanFamily;
+  /** Time shown, ns; null = the whole trace. */
+  window: Range | null;
+  brush: Box | null;
+  /** Chosen groups: `device`, `device:key`, `device:key:dir` (engine/query.ts). */
+  groups: readonly string[];
+  /** Row of the span shown in full. */
+  selected: number | null;
+  /** 'total', or a stage's name. */
+  outliersBy: string;
+  flameWeight: FlameWeight;
+  theme: Theme;
+}
+
+export const INITIAL: ViewState = {
+  family: 'mmio',
+  window: null,
+  brush: null,
+  groups: [],
+  selected: null,
+  outliersBy: 'total',
+  flameWeight: 'time',
+  theme: 'auto',
+};
+
+export const view = new Atom<ViewState>(INITIAL);
+
+export function update(change: Partial<ViewState>): void {
+  view.set({ ...view.get(), ...change });
+}
+
+/** Another family has other devices' keys, other latencies and other rows: only the time shown stays. */
+export function showFamily(family: SpanFamily): void {
+  if (family === view.get().family) return;
+  update({ family, brush: null, groups: [], selected: null, outliersBy: 'total' });
+}
+
+const numbers = (list: readonly number[]): string => list.map((v) => String(Math.round(v))).join('-');
+
+export function toHash(state: ViewState): string {
+  const out = new URLSearchParams();
+  if (state.family !== INITIAL.family) out.set('f', state.family);
+  if (state.window !== null) out.set('w', numbers([state.window.lo, state.window.hi]));
+  if (state.brush !== null) {
+    const { time, latency } = state.brush;
+    out.set('b', numbers([time.lo, time.hi, latency.lo, latency.hi]));
+  }
+  if (state.groups.length > 0) out.set('g', state.groups.join('_'));
+  if (state.selected !== null) out.set('s', String(state.selected));
+  if (state.outliersBy !== 'total') out.set('o', state.outliersBy);
+  if (state.flameWeight !== 'time') out.set('c', state.flameWeight);
+  if (state.theme !== 'auto') out.set('t', state.theme);
+  return out.toString();
+}
+
+/** Reads a hash written by toHash; whatever is not well formed is left at its initial value. */
+export function fromHash(hash: string): ViewState {
+  const read = new URLSearchParams(hash.replace(/^#/, ''));
+  const state: ViewState = { ...INITIAL };
+  const family = SPAN_FAMILIES.find((f) => f === read.get('f'));
+  if (family !== undefined) state.family = family;
+  const range = (text: string | null, parts: number): number[] | null => {
+    const list = (text ?? '').split('-').map(Number);
+    return text !== null && list.length === parts && list.every(Number.isFinite) ? list : null;
+  };
+  const w = range(read.get('w'), 2);
+  if (w !== null && w[1]! > w[0]!) state.window = { lo: w[0]!, hi: w[1]! };
+  const b = range(read.get('b'), 4);
+  if (b !== null && b[1]! > b[0]! && b[3]! > b[2]!) {
+    state.brush = { time: { lo: b[0]!, hi: b[1]! }, latency: { lo: b[2]!, hi: b[3]! } };
+  }
+  const groups = read.get('g') ?? '';
+  if (/^\d+(:\d+){0,2}(_\d+(:\d+){0,2})*$/.test(groups)) state.groups = groups.split('_');
+  const selected = Number(read.get('s') ?? NaN);
+  if (Number.isInteger(selected) && selected >= 0) state.selected = selected;
+  state.outliersBy = read.get('o') ?? 'total';
+  if (read.get('c') === 'count') state.flameWeight = 'count';
+  const theme = read.get('t');
+  if (theme === 'light' || theme === 'dark') state.theme = theme;
+  return state;
+}
