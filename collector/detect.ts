@@ -7,7 +7,7 @@ import { isGzip } from './input/unpack.ts';
 import type { UnpackDirectory } from './input/unpack.ts';
 import type { FoundFile } from './input/walk.ts';
 import { ftracePagesFormat } from './sources/ftrace-pages.ts';
-import { RAW_FORMATS } from './sources/index.ts';
+import { LOOSE_FORMATS, RAW_FORMATS } from './sources/index.ts';
 import type { RawFormat } from './sources/source.ts';
 
 export interface RawFile {
@@ -80,13 +80,10 @@ async function detectFile(file: FoundFile, unpacked: UnpackDirectory, into: Dete
   const source = new FileSource(at, path);
   try {
     const head = readHead(source);
-    const format = recogniseRaw(head, source);
-    if (format !== undefined) {
-      into.raw.push({ path, at, size, format, ...(damage === undefined ? {} : { error: damage }) });
-      return;
-    }
-    const aux = recogniseAux(head);
-    if (aux !== undefined) into.aux.push({ path, at, format: aux });
+    const what = recognise(head, source);
+    if (what.raw !== undefined) {
+      into.raw.push({ path, at, size, format: what.raw, ...(damage === undefined ? {} : { error: damage }) });
+    } else if (what.aux !== undefined) into.aux.push({ path, at, format: what.aux });
     else if (named) throw foreign(path, head);
     else into.unknown.push(path);
   } finally {
@@ -94,15 +91,16 @@ async function detectFile(file: FoundFile, unpacked: UnpackDirectory, into: Dete
   }
 }
 
-/** The first raw format that recognises the content; undefined if none does. */
-export function recogniseRaw(head: Uint8Array, input: ByteSource): RawFormat | undefined {
-  return RAW_FORMATS.find((format) => format.sniff(head, input));
-}
-
-export function recogniseAux(head: Uint8Array): AuxFormat | undefined {
+/** What a file is: a raw capture, a file about the host, or (neither) unknown. Never throws on any content. */
+export function recognise(head: Uint8Array, input: ByteSource): { raw?: RawFormat; aux?: AuxFormat } {
+  const strict = RAW_FORMATS.find((format) => !LOOSE_FORMATS.has(format) && format.sniff(head, input));
+  if (strict !== undefined) return { raw: strict };
   const text = new TextDecoder('utf-8').decode(head);
-  const cut = head.length === HEAD_BYTES ? text.slice(0, text.lastIndexOf('\n') + 1) : text;
-  return AUX_FORMATS.find((format) => format.sniff(cut));
+  const lines = head.length === HEAD_BYTES ? text.slice(0, text.lastIndexOf('\n') + 1) : text;
+  const aux = AUX_FORMATS.find((format) => format.sniff(lines));
+  if (aux !== undefined) return { aux };
+  const loose = RAW_FORMATS.find((format) => LOOSE_FORMATS.has(format) && format.sniff(head, input));
+  return loose === undefined ? {} : { raw: loose };
 }
 
 function readHead(source: ByteSource): Uint8Array {

@@ -74,6 +74,22 @@ describe('traceAxis', () => {
     expect(traceAxis({ sources: [bare], host: {} }).line('xen')).toBeUndefined();
   });
 
+  it('has no place for ticks that are no time, nor for a damaged relation', () => {
+    const jiffies = source('dom0', { name: 'uptime', unit: 'ticks', epoch: '0' }, 0, 100);
+    const axis = traceAxis({ sources: [jiffies, xen(0n, 0, 9)], host: { counterHz: 62_500_000 } });
+    expect(axis.line('dom0')).toBeUndefined();
+    expect(axis.clock).toBe('xen');
+    for (const bad of [
+      relation(NaN, 0, 0n),
+      relation(0, -1, 0n),
+      { ...relation(0, 0, 0n), referenceDom0Ns: 'x' },
+    ]) {
+      const damaged = traceAxis({ sources: [xen(0n, 0, 9), dom0(0n, 0, 9)], host: {}, clock: bad });
+      expect(damaged.line('xen')).toBeUndefined();
+      expect(damaged.line('dom0')).toBeDefined();
+    }
+  });
+
   it('leaves out a source whose clock has no relation to the axis', () => {
     const log = source('dm-log', { name: 'realtime', unit: 'us', epoch: '1795347485112496' }, 0, 10);
     const axis = traceAxis({ sources: [log, xen(5n, 0, 10), dom0(100n, 0, 10)], host: {} });

@@ -3,7 +3,7 @@ import { useEffect } from 'preact/hooks';
 import { Flame } from './charts/flame.tsx';
 import { Heatmap } from './charts/heatmap.tsx';
 import { Overview } from './charts/overview.tsx';
-import { answer, phase, tableOf, type Loaded } from './data.ts';
+import { answer, phase, tableOf, zoom, type Loaded } from './data.ts';
 import type { Overview as OverviewData } from './engine/query.ts';
 import { count, duration, FAMILY_TITLE, FAMILY_UNIT, instant, safeText } from './format.ts';
 import { About } from './panels/about.tsx';
@@ -49,9 +49,10 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
       <Families loaded={loaded} />
       {table !== undefined && table.rows < table.spans && (
         <p class="banner" role="note">
-          <b>A sample.</b> The trace has {count(table.spans)} {FAMILY_UNIT[family]}; this page holds {count(table.rows)}: the
-          slowest {count(table.slowest)}, and of the others one in {table.weight.toFixed(1)}, each counted that many times.
-          Figures over everything are the report’s, from all of them.
+          <b>A sample.</b> The trace has {count(table.spans)} {FAMILY_UNIT[family]}; this page holds{' '}
+          {count(table.rows)}: the slowest {count(table.slowest)}, and of the others one in{' '}
+          {table.weight.toFixed(1)}, each counted that many times. Figures over everything are the report’s,
+          from all of them.
         </p>
       )}
       {(loaded.tables[family]?.usable ?? 0) === 0 ? (
@@ -66,12 +67,15 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
               <h2>
                 Latency over time{' '}
                 <span class="small">
+                  {safeText(table?.plan.title)}
                   {current === null
                     ? ''
-                    : `${count(current.selection.distribution.count)} ${FAMILY_UNIT[family]}${current.selection.everything ? '' : ' chosen'}`}
+                    : ` · ${count(current.selection.distribution.count)} ${FAMILY_UNIT[family]}${current.selection.everything ? '' : ' chosen'}`}
                 </span>
+                <Fit loaded={loaded} />
                 <span class="legend">
-                  <i class="ramp" aria-hidden="true" /> few to many <i class="peak" aria-hidden="true" /> slowest
+                  <i class="ramp" aria-hidden="true" /> few to many <i class="peak" aria-hidden="true" />{' '}
+                  slowest
                 </span>
               </h2>
               {current !== null && <Overview loaded={loaded} data={current.overview} />}
@@ -85,7 +89,11 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
                 </div>
                 <section class="panel" aria-label="Flame graph">
                   <h2>
-                    Flame graph <span class="small">device › {family === 'mmio' ? 'register' : family === 'request' ? 'queue' : 'line'} › direction › stage</span>
+                    Flame graph{' '}
+                    <span class="small">
+                      device › {family === 'mmio' ? 'register' : family === 'request' ? 'queue' : 'line'} ›
+                      direction › stage
+                    </span>
                   </h2>
                   <Flame loaded={loaded} frames={current.selection.frames} />
                 </section>
@@ -100,6 +108,26 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
         </div>
       )}
     </>
+  );
+}
+
+/** Boots and idle ends make a trace long and its spans narrow: one click to the part that has some. */
+function Fit({ loaded }: { loaded: Loaded }): JSX.Element | null {
+  const { family, window } = useAtom(view);
+  const table = loaded.tables[family];
+  if (window !== null || table === undefined) return null;
+  const margin = (table.last - table.first) * 0.01 + 1000;
+  if (table.last - table.first + 2 * margin > 0.9 * loaded.duration) return null;
+  return (
+    <button
+      type="button"
+      class="link"
+      onClick={() => {
+        zoom({ lo: table.first - margin, hi: table.last + margin });
+      }}
+    >
+      Fit to {FAMILY_UNIT[family]}
+    </button>
   );
 }
 

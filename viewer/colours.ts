@@ -1,5 +1,16 @@
-/** Okabe-Ito, then grey, violet and brown: told apart with any colour vision. Stage n has colour n everywhere; what no stage explains is hatched. */
-export const STAGE_COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#f0e442', '#8a8a8a', '#9467bd', '#8c564b'];
+/** Okabe-Ito, then violet, brown and grey: told apart with any colour vision. Stage n has colour n everywhere; what no stage explains is hatched. */
+export const STAGE_COLOURS = [
+  '#0072b2',
+  '#e69f00',
+  '#009e73',
+  '#cc79a7',
+  '#56b4e9',
+  '#d55e00',
+  '#f0e442',
+  '#9467bd',
+  '#8c564b',
+  '#7f8a96',
+];
 export const stageColour = (stage: number): string => STAGE_COLOURS[stage % STAGE_COLOURS.length]!;
 
 /** Text on a coloured field: black or white, whichever is the stronger contrast (WCAG luminance). */
@@ -24,7 +35,8 @@ export function ramp(theme: 'light' | 'dark'): Uint32Array {
   return Uint32Array.from({ length: 256 }, (_, i) => {
     const x = (i / 255) * (stops.length - 1);
     const k = Math.min(stops.length - 2, Math.floor(x));
-    const mix = (c: number): number => Math.round(stops[k]![c]! + (x - k) * (stops[k + 1]![c]! - stops[k]![c]!));
+    const mix = (c: number): number =>
+      Math.round(stops[k]![c]! + (x - k) * (stops[k + 1]![c]! - stops[k]![c]!));
     return ((255 << 24) | (mix(2) << 16) | (mix(1) << 8) | mix(0)) >>> 0;
   });
 }

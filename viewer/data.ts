@@ -14,7 +14,8 @@ export interface Loaded {
   tables: Partial<Record<SpanFamily, LoadedTable>>;
 }
 
-export type Phase = { at: 'loading' } | { at: 'empty' } | { at: 'failed'; message: string } | { at: 'ready'; loaded: Loaded };
+export type Phase =
+  { at: 'loading' } | { at: 'empty' } | { at: 'failed'; message: string } | { at: 'ready'; loaded: Loaded };
 
 export const phase = new Atom<Phase>({ at: 'loading' });
 /** The latest answer, and which family it is of. */

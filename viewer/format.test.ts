@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { columnUnit, count, duration, instant, inUnit, latencyTick, percent, safeText, timeTick } from './format.ts';
+import {
+  columnUnit,
+  count,
+  duration,
+  instant,
+  inUnit,
+  latencyTick,
+  percent,
+  safeText,
+  timeTick,
+} from './format.ts';
 
 const plain = (text: string): string => text.replace(/[\u2009\u202f]/g, ' ');
 
@@ -21,7 +31,11 @@ describe('numbers as people read them', () => {
 
   it('puts a column into one unit', () => {
     const unit = columnUnit([86_800, 270_100, 9_524_000]);
-    expect([86_800, 270_100, 9_524_000].map((v) => plain(inUnit(v, unit)))).toEqual(['86.8', '270.1', '9 524.0']);
+    expect([86_800, 270_100, 9_524_000].map((v) => plain(inUnit(v, unit)))).toEqual([
+      '86.8',
+      '270.1',
+      '9 524.0',
+    ]);
   });
 
   it('gives instants to the nanosecond and counts with spaces', () => {

@@ -19,7 +19,8 @@ const UNITS: readonly Unit[] = [
 
 const unitOf = (ns: number): Unit => {
   const v = Math.abs(ns);
-  return UNITS[v < 1e3 ? 0 : v < 1e6 ? 1 : v < 1e9 ? 2 : 3]!;
+  // 999.96 µs would be written as 1000.0 µs: rounding may reach the next unit.
+  return UNITS[v < 999.5 ? 0 : v < 999_950 ? 1 : v < 999_950_000 ? 2 : 3]!;
 };
 
 const MISSING = '–';
@@ -40,20 +41,31 @@ export function duration(ns: number | null | undefined): string {
   if (ns === null || ns === undefined || Number.isNaN(ns)) return MISSING;
   const unit = unitOf(ns);
   const v = ns / unit.ns;
-  const digits = unit.ns === 1 ? (Number.isInteger(v) || Math.abs(v) >= 100 ? 0 : 1) : Math.abs(v) < 10 ? 3 : Math.abs(v) < 100 ? 2 : 1;
+  const digits =
+    unit.ns === 1
+      ? Number.isInteger(v) || Math.abs(v) >= 100
+        ? 0
+        : 1
+      : Math.abs(v) < 10
+        ? 3
+        : Math.abs(v) < 100
+          ? 2
+          : 1;
   return `${v.toFixed(digits)}\u202f${unit.name}`;
 }
 
 /** One unit for a column of durations, so that the decimal points stand below each other. */
-export function columnUnit(values: readonly (number | null | undefined)[]): Unit {
+export function columnUnit(values: readonly (number | null | undefined)[], narrow = false): Unit {
   const known = values.filter((v): v is number => typeof v === 'number' && Number.isFinite(v) && v !== 0);
   if (known.length === 0) return UNITS[1]!;
   const middle = known.reduce((sum, v) => sum + Math.log10(Math.abs(v)), 0) / known.length;
   const unit = unitOf(10 ** middle);
-  // Four digits for the middle of the column are enough for all of it.
-  const whole = Math.floor(middle - Math.log10(unit.ns)) + 1;
+  // Four digits for the middle of the column, three for its least value; fewer where there is little room.
+  const whole = (log: number): number => Math.floor(log - Math.log10(unit.ns)) + 1;
+  const least = Math.min(...known.map((v) => Math.log10(Math.abs(v))));
+  const wanted = Math.max(0, 4 - whole(middle), narrow ? 0 : 3 - whole(least));
   const wide = known.some((v) => Math.abs(v) >= 1000 * unit.ns);
-  return { ...unit, digits: Math.min(unit.digits, wide ? 1 : 3, Math.max(0, 4 - whole)) };
+  return { ...unit, digits: Math.min(unit.digits, wide && narrow ? 1 : 3, wanted) };
 }
 
 export function inUnit(ns: number | null | undefined, unit: Unit): string {
@@ -92,12 +104,15 @@ export function percent(fraction: number): string {
 }
 
 /** C0, C1, bidirectional and zero-width characters would move or hide text around a name: show them as codes. */
-// eslint-disable-next-line no-control-regex -- control characters are what this is about
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+const UNPRINTABLE =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
 
 export function safeText(value: unknown): string {
   const text = typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
-  return text.slice(0, 200).replace(UNPRINTABLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text
+    .slice(0, 200)
+    .replace(UNPRINTABLE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 export function deviceName(data: PageData, device: number): string {
@@ -120,7 +135,9 @@ export function dirName(family: SpanFamily, dir: number): string {
 }
 
 export const groupName = (data: PageData, family: SpanFamily, group: Group): string =>
-  [deviceName(data, group.device), keyName(family, group.key), dirName(family, group.dir)].filter((t) => t !== '').join(' ');
+  [deviceName(data, group.device), keyName(family, group.key), dirName(family, group.dir)]
+    .filter((t) => t !== '')
+    .join(' ');
 
 export const FAMILY_TITLE: Record<SpanFamily, string> = {
   mmio: 'MMIO accesses',
@@ -153,4 +170,5 @@ const FLAG_TEXT: readonly [number, string][] = [
   [SPAN_FLAG.ONE_SIDED, 'one side only'],
 ];
 
-export const flagNames = (flags: number): string[] => FLAG_TEXT.filter(([bit]) => (flags & bit) !== 0).map(([, t]) => t);
+export const flagNames = (flags: number): string[] =>
+  FLAG_TEXT.filter(([bit]) => (flags & bit) !== 0).map(([, t]) => t);

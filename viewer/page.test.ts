@@ -28,7 +28,9 @@ async function makePage(
   const report = reportOf(batches);
   change(report);
   const file = join(dir, name);
-  const tables = families.map(([family]) => collectSpans({ plan: PLANS[family], batches: batches[family]! }, limit));
+  const tables = families.map(([family]) =>
+    collectSpans({ plan: PLANS[family], batches: batches[family]! }, limit),
+  );
   await writePage(template, file, report, tables);
   return { file, report };
 }
@@ -124,8 +126,8 @@ describe.skipIf(chromiumPath === undefined)('the page, opened from disk without 
     await page.waitForSelector('#ladder-table th:has-text("selection")', { state: 'detached' });
     await page.locator('.tree tr.device', { hasText: 'net0' }).click();
     await page.waitForSelector('.chip:has-text("net0")');
-    await page.waitForFunction(
-      () => [...document.querySelectorAll('.outliers tbody tr')].every((r) => r.textContent.includes('net0')),
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('.outliers tbody tr')].every((r) => r.textContent.includes('net0')),
     );
     expect(await page.locator('.tree tr.device').count()).toBe(4);
     expect(faults).toEqual([]);

@@ -16,6 +16,9 @@ export interface LoadedTable {
   /** Rows that count in figures. */
   usable: number;
   groups: Group[];
+  /** Starts of the first and last span, ns. */
+  first: number;
+  last: number;
   /** All usable spans: what a selection is held against. */
   all: Distribution;
   curve: { x: number[]; y: number[] };

@@ -17,8 +17,11 @@ describe('the URL hash', () => {
     expect(toHash(INITIAL)).toBe('');
   });
 
-  it.each(['', '#', '#f=x&w=5-1&b=1-2&g=<img>&s=-3&t=pink&c=z', '#w=a-b&s=1e99', '#%%%'])('ignores %s', (hash) => {
-    const state = fromHash(hash);
-    expect({ ...state, selected: null }).toEqual(INITIAL);
-  });
+  it.each(['', '#', '#f=x&w=5-1&b=1-2&g=<img>&s=-3&t=pink&c=z', '#w=a-b&s=1e99', '#%%%'])(
+    'ignores %s',
+    (hash) => {
+      const state = fromHash(hash);
+      expect({ ...state, selected: null }).toEqual(INITIAL);
+    },
+  );
 });

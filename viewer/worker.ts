@@ -37,7 +37,9 @@ function loadedTable(family: SpanFamily, table: SpanTable): LoadedTable {
   const weights = weight === null ? null : Float32Array.from(rows, (i) => weight[i]!);
   const curve = { x: [], y: [] };
   const all = distribution(values, rows.length, weights, LADDER, curve);
-  return { family, rows: table.rows, usable: rows.length, groups: table.groups, all, curve };
+  const first = table.start[rows[0] ?? 0] ?? 0;
+  const last = table.start[rows.at(-1) ?? 0] ?? 0;
+  return { family, rows: table.rows, usable: rows.length, groups: table.groups, first, last, all, curve };
 }
 
 /** ns; the report's, or as far as the spans reach. */
@@ -75,4 +77,3 @@ addEventListener('message', (event: MessageEvent<Request>) => {
     send({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
   });
 });
-

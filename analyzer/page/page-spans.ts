@@ -1,8 +1,16 @@
-import { SpanBatch, type SpanPlan } from '../../trace/spans.ts';
+import { SpanBatch, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
 import type { PageTable } from './page-format.ts';
 
-/** Rows of one family that a page takes in whole; a span is some 70 bytes in the file. */
-export const PAGE_ROWS = 400_000;
+/**
+ * Spans that a page takes in whole. A span is 50 to 90 bytes in the file, gzipped and in base64: with all of
+ * these the page stays below 50 MB, which browsers open in some seconds.
+ */
+export const PAGE_ROWS: Readonly<Record<SpanFamily, number>> = {
+  mmio: 300_000,
+  interrupt: 100_000,
+  injection: 100_000,
+  request: 150_000,
+};
 /** Of these, so many are kept for the slowest spans when there are more. */
 export const PAGE_SLOWEST = 10_000;
 
@@ -24,7 +32,11 @@ export class PageSpans {
   private sampling = false;
   private seed = 0x2545f491;
 
-  constructor(plan: SpanPlan, limit = PAGE_ROWS, slowest: number = Math.min(PAGE_SLOWEST, limit >> 1)) {
+  constructor(
+    plan: SpanPlan,
+    limit = PAGE_ROWS[plan.family],
+    slowest: number = Math.min(PAGE_SLOWEST, limit >> 1),
+  ) {
     this.plan = plan;
     this.limit = limit;
     this.slowest = slowest;

@@ -178,7 +178,12 @@ export class Dom0Ioreqs {
 
   private read(pid: number, t: number): void {
     const slot = this.slotOf(pid);
-    if (slot !== NO_SLOT) this.readAt[slot] = t;
+    if (slot === NO_SLOT) return;
+    // The thread is at its event channel again: what it answered before is complete.
+    for (let v = 0; v < this.queues.length; v++) {
+      if (this.answered[v] === 1 && this.open[v * D_WIDTH + D.PID] === pid) this.emit(v);
+    }
+    this.readAt[slot] = t;
   }
 
   private unmask(pid: number, port: number): void {

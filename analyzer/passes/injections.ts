@@ -23,8 +23,8 @@ export interface InjectionCounts {
 }
 
 /** Fields of a delivery: one interrupt that the guest sees. */
-export const I = { INJECT: 0, LR: 1, ACTIVE: 2, RETIRED: 3, RAISES: 4, VCPU: 5 } as const;
-const I_WIDTH = 6;
+export const I = { INJECT: 0, LR: 1, ACTIVE: 2, RETIRED: 3, RAISES: 4, VCPU: 5, FILLED: 6 } as const;
+const I_WIDTH = 7;
 
 class SpiState {
   readonly counts: InjectionCounts;
@@ -51,6 +51,11 @@ class SpiState {
   }
 }
 
+/** The path from that sync to the abort record varies (decoding, cache misses), but not by more than this. */
+const SAME_EXIT_FACTOR = 4;
+
+const NOTHING = { deliveries: new RecordQueue(I_WIDTH) };
+
 /** Deliveries kept for the join with the guest's reads; older ones were never read. */
 const MAX_UNCLAIMED = 4096;
 
@@ -65,6 +70,9 @@ export class Injections {
   private readonly losses: LossWindows;
   private readonly states: SpiState[] = [];
   private readonly stateOf = new Int16Array(1024).fill(-1);
+  /** Shortest time from a record of the list registers' sync to the abort record of the same exit, ns. */
+  private exitGap = Infinity;
+  private readonly lastActive = new Float64Array(128).fill(NaN);
 
   constructor(domid: number, devices: DeviceMap, sink: SpanSink, losses: LossWindows) {
     this.domid = domid;
@@ -81,7 +89,10 @@ export class Injections {
     return this.states.map((s) => s.counts);
   }
 
-  /** Interrupts that the guest got on device lines: LR + re-pended, as its /proc/interrupts counts them. */
+  /**
+   * Deliveries on device lines: list register filled or pended again. The guest takes as many interrupts or
+   * fewer: one that is pended again twice while active is taken once.
+   */
   get delivered(): number {
     return this.states.reduce((sum, s) => sum + s.counts.lr + s.counts.repended, 0);
   }
@@ -90,7 +101,13 @@ export class Injections {
     const kind = batch.kind;
     for (let i = from; i < to; i++) {
       const k = kind[i]!;
-      if (k < K.ARM_VIRQ_INJECT || k > K.ARM_VIRQ_RETIRED || batch.domid[i] !== this.domid) continue;
+      if (k < K.ARM_S2_ABORT || k > K.ARM_VIRQ_RETIRED || batch.domid[i] !== this.domid) continue;
+      if (k < K.ARM_VIRQ_INJECT) {
+        if (k === K.ARM_S2_ABORT) this.abort(batch.vcpu[i]!, t[i]!);
+        continue;
+      }
+      if (k === K.ARM_VIRQ_ACTIVE && batch.vcpu[i]! < this.lastActive.length)
+        this.lastActive[batch.vcpu[i]!] = t[i]!;
       const virq = batch.arg0[i]!;
       const at = virq < this.stateOf.length ? this.stateOf[virq]! : -1;
       if (at < 0) continue;
@@ -99,24 +116,39 @@ export class Injections {
   }
 
   /**
-   * The delivery that an InterruptStatus read at `guest` (axis ns) answers: the oldest unclaimed one whose list
-   * register was filled by then. Gives inject, lr and the number of raises in `out`, NaN if there is none.
+   * The delivery that an InterruptStatus read at `guest` answers: the oldest unclaimed one that was in its list
+   * register by then. Gives inject, lr and the number of raises in `out`, NaN if there is none.
+   *
+   * What was pended again at an earlier exit than this read's found the interrupt pending still, for its handler
+   * begins with the read: it had no effect of its own (gic_update_one_lr sets a bit that is set).
    */
   claim(device: number, guest: number, out: Float64Array): void {
     out[0] = out[1] = out[2] = NaN;
-    const state = this.states.find((s) => s.device === device);
-    if (state === undefined || state.deliveries.length === 0) return;
-    if (state.deliveries.get(0, I.LR) > guest) return;
-    // An older delivery that was never read (the handler was still running) gives way to the newest that fits.
-    while (state.deliveries.length > 1 && state.deliveries.get(1, I.LR) <= guest) state.deliveries.shift();
-    out[0] = state.deliveries.get(0, I.INJECT);
-    out[1] = state.deliveries.get(0, I.LR);
-    out[2] = state.deliveries.get(0, I.RAISES);
-    state.deliveries.shift();
+    const { deliveries } = this.states.find((s) => s.device === device) ?? NOTHING;
+    if (!(deliveries.get(0, I.LR) <= guest)) return;
+    // A list register is only filled anew once the delivery before is retired: that one was never read.
+    while (deliveries.get(1, I.LR) <= guest && deliveries.get(1, I.FILLED) === 1) deliveries.shift();
+    out[0] = deliveries.get(0, I.INJECT);
+    out[1] = deliveries.get(0, I.LR);
+    let raises = deliveries.get(0, I.RAISES);
+    deliveries.shift();
+    const sameExit = SAME_EXIT_FACTOR * this.exitGap;
+    while (deliveries.get(0, I.LR) < guest - sameExit && deliveries.get(0, I.FILLED) === 0) {
+      raises += deliveries.get(0, I.RAISES);
+      deliveries.shift();
+    }
+    out[2] = raises;
   }
 
   finish(): void {
     for (const state of this.states) if (!Number.isNaN(state.current[I.LR]!)) this.emit(state, SPAN_FLAG.CUT);
+  }
+
+  private abort(vcpu: number, t: number): void {
+    if (vcpu >= this.lastActive.length) return;
+    const gap = t - this.lastActive[vcpu]!;
+    if (gap < this.exitGap) this.exitGap = gap;
+    this.lastActive[vcpu] = NaN;
   }
 
   private record(s: SpiState, kind: number, flags: number, vcpu: number, t: number): void {
@@ -138,14 +170,14 @@ export class Injections {
       case K.ARM_VIRQ_LR:
         s.counts.lr++;
         if (!Number.isNaN(s.current[I.LR]!)) this.emit(s, SPAN_FLAG.CUT);
-        this.deliver(s, vcpu, t);
+        this.deliver(s, vcpu, t, 1);
         return;
       case K.ARM_VIRQ_ACTIVE:
         if (Number.isNaN(s.current[I.ACTIVE]!)) s.current[I.ACTIVE] = t;
         if ((flags & VIRQ_FLAG.QUEUED) !== 0) {
           s.counts.repended++;
           this.emit(s, 0);
-          this.deliver(s, vcpu, t);
+          this.deliver(s, vcpu, t, 0);
         }
         return;
       case K.ARM_VIRQ_MERGED:
@@ -161,7 +193,8 @@ export class Injections {
   }
 
   /** The queued injection goes into the list register at `t`. */
-  private deliver(s: SpiState, vcpu: number, t: number): void {
+  private deliver(s: SpiState, vcpu: number, t: number, filled: number): void {
+    s.queued[I.FILLED] = filled;
     s.queued[I.LR] = t;
     s.queued[I.VCPU] = vcpu;
     s.current.set(s.queued);

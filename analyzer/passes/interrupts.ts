@@ -67,7 +67,11 @@ export class Interrupts {
     this.devices = devices;
     this.losses = losses;
     this.injections = injections;
-    this.states = devices.devices.map(() => ({ raises: new RecordQueue(1), ...closed() }));
+    this.states = devices.devices.map(() => ({
+      raises: new RecordQueue(1),
+      lastAck: -Infinity,
+      ...closed(),
+    }));
   }
 
   /** The device model raises the line of `device` at `t` (axis ns). */
@@ -101,7 +105,7 @@ export class Interrupts {
 
   /** Every raise before the guest was in its handler: a later one finds the interrupt active and pends anew. */
   private takeRaises(state: DeviceState, guest: number): void {
-    while (state.raises.length > 0 && state.raises.get(0, 0) <= guest + this.clockError) {
+    while (state.raises.length > 0 && state.raises.get(0, 0) <= guest) {
       if (state.raiseCount === 0) state.raise = state.raises.get(0, 0);
       state.raiseCount++;
       state.raises.shift();

@@ -57,8 +57,10 @@ export interface Counts {
   unknown_content: number;
   /** Interrupts the guest took on virtio lines. */
   interrupts: number;
-  /** What `interrupts` was counted by: 'vgic' (list register + re-pended), 'status_reads', 'raises'. */
+  /** What `interrupts` was counted by: 'status_reads' (one a handler run), 'vgic', 'raises'. */
   interrupts_by: string;
+  /** List registers filled and re-pended on virtio lines; null without trace points. At least `interrupts`. */
+  vgic_deliveries: number | null;
   raises: number;
   notifies: number;
   /** Records lost over all sources. */

@@ -9,4 +9,4 @@ import { viewCommand } from './view.ts';
 export type RegisterCommand = (program: Command, cli: Cli) => void;
 
 /** Every command, in the order of the help. */
-export const COMMANDS: readonly RegisterCommand[] = [importCommand, infoCommand, analyzeCommand];
+export const COMMANDS: readonly RegisterCommand[] = [importCommand, infoCommand, analyzeCommand, viewCommand];

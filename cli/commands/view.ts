@@ -3,9 +3,10 @@ import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { writePage } from '../../analyzer/page/embed.ts';
-import { PAGE_ROWS, PageSpans } from '../../analyzer/page/page-spans.ts';
+import { PageSpans } from '../../analyzer/page/page-spans.ts';
 import { analyzeTrace } from '../../analyzer/report/build.ts';
 import { openTrace } from '../../trace/open.ts';
+import { TraceError } from '../../trace/errors.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { Cli } from '../cli.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
@@ -25,9 +26,9 @@ export function viewCommand(program: Command, cli: Cli): void {
       '--max-spans <number>',
       'spans of each family to put in; of more, the slowest and a sample of the others',
       integerOption(1000, 4_000_000),
-      PAGE_ROWS,
     )
-    .action(async (dir: string, options: { output?: string; maxSpans: number }) => {
+    .action(async (dir: string, options: { output?: string; maxSpans?: number }) => {
+      const template = templatePath();
       const trace = openTrace(dir);
       refreshFacts(trace);
       const families = new Map<SpanFamily, PageSpans>();
@@ -41,7 +42,7 @@ export function viewCommand(program: Command, cli: Cli): void {
         },
       });
       const output = options.output ?? `${basename(resolve(dir))}.html`;
-      const page = await writePage(templatePath(), output, report, [...families.values()]);
+      const page = await writePage(template, output, report, [...families.values()]);
       const spans = page.tables.map((t) => `${t.spans} ${SPANS[t.family]}`).join(', ');
       cli.print(`${output}: ${(page.bytes / 1e6).toFixed(1)} MB, ${spans === '' ? 'no spans' : spans}`);
       for (const t of page.tables) {
@@ -69,5 +70,9 @@ function templatePath(): string {
   const places = ['../../dist/viewer/index.html', '../../viewer/index.html'].map((place) =>
     fileURLToPath(new URL(place, import.meta.url)),
   );
-  return places.find((place) => existsSync(place)) ?? places[0]!;
+  const found = places.find((place) => existsSync(place));
+  if (found !== undefined) return found;
+  throw new TraceError('E_NOT_FOUND', 'the page template is missing; npm run build:viewer makes it', {
+    source: places[0]!,
+  });
 }

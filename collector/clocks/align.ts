@@ -92,14 +92,22 @@ export function explainAlignment(input: ClockInput, methods: Methods = ALL_METHO
     const feasible = startOf(coarse, frame);
     const result = tighten(feasible, plan);
     passes += result.passes;
-    if (!feasible.empty) return { relation: relationOf(feasible, result.counts, frame), passes };
+    if (!feasible.empty && result.plausible && corroborated(coarse, result.counts)) {
+      return { relation: relationOf(feasible, result.counts, frame), passes };
+    }
   }
   const best = guesses[0]!;
   const culprits = contradicting(best, frame, plan);
-  const warning =
-    `the bounds contradict each other (${culprits.join(', ')}): only the rough match of requests ` +
-    `and answers is left, and it may be wrong`;
-  return { relation: relationOf(startOf(best, frame), {}, frame, warning), passes };
+  const contradiction =
+    culprits.length > 0
+      ? `the bounds contradict each other (${culprits.join(', ')})`
+      : 'no bound confirms the rough match of requests and answers';
+  // One wrong record can spoil the bounds, but not a match that most of the trace agrees on.
+  if (majority(best)) {
+    const warning = `${contradiction}: only the rough match of requests and answers is left, and it may be wrong`;
+    return { relation: relationOf(startOf(best, frame), {}, frame, warning), passes };
+  }
+  return { refusal: `${contradiction}, and too few requests and answers match to do without them`, passes };
 }
 
 interface Plan {
@@ -109,8 +117,15 @@ interface Plan {
   readonly sweep: Omit<SweepInput, 'xen' | 'dom0' | 'trusted'>;
 }
 
+interface Tightened {
+  counts: Record<string, number>;
+  passes: number;
+  /** Whether the answers that were seen have their records where they must be. */
+  plausible: boolean;
+}
+
 /** Sweeps until a pass no longer narrows what is possible. */
-function tighten(feasible: Possible, plan: Plan): { counts: Record<string, number>; passes: number } {
+function tighten(feasible: Possible, plan: Plan): Tightened {
   const trusted = noTrust();
   const counts: Record<string, number> = { exclusion: 0, timer: 0, answers: 0, injects: 0 };
   const width = (): number => {
@@ -119,6 +134,7 @@ function tighten(feasible: Possible, plan: Plan): { counts: Record<string, numbe
     return sum;
   };
   let passes = 0;
+  let plausible = true;
   for (let before = Infinity; passes < MAX_PASSES;) {
     const { xen, dom0 } = plan.input;
     const result = sweep(feasible, { ...plan.sweep, xen: xen.batches(), dom0: dom0.batches(), trusted });
@@ -128,25 +144,43 @@ function tighten(feasible: Possible, plan: Plan): { counts: Record<string, numbe
     counts['answers'] = result.answers;
     counts['injects'] = result.injects;
     if (feasible.empty) break;
+    plausible = result.calls.plausible();
     const trustedBefore = trusted.some((t) => t !== 0);
     result.calls.trust(trusted);
     const after = width();
     if (after > before * ENOUGH && trustedBefore === trusted.some((t) => t !== 0)) break;
     before = after;
   }
-  return { counts, passes };
+  return { counts, passes, plausible };
 }
 
-/** Methods that by themselves leave nothing possible; if none does, all that took part. */
+/** Most places of the trace agree. */
+function majority({ votes, of }: CoarseGuess): boolean {
+  return of >= MIN_PLACES && votes * 2 > of;
+}
+
+/** Whether anything beside the rough match itself speaks for it. */
+function corroborated(coarse: CoarseGuess, counts: Readonly<Record<string, number>>): boolean {
+  const { exclusion = 0, timer = 0, answers = 0, injects = 0 } = counts;
+  return majority(coarse) || answers + injects > 0 || exclusion + timer >= MIN_CUTS;
+}
+
+/** Methods that by themselves leave nothing possible; if none does but all together do, all of them. */
 function contradicting(coarse: CoarseGuess, frame: Frame, plan: Plan): string[] {
   const none: Methods = { exclusion: false, timer: false, answers: false, injects: false };
   const alone = (Object.keys(none) as (keyof Methods)[]).filter((name) => plan.sweep.methods[name]);
   const guilty = alone.filter((name) => {
     const feasible = startOf(coarse, frame);
-    tighten(feasible, { ...plan, sweep: { ...plan.sweep, methods: { ...none, [name]: true } } });
-    return feasible.empty;
+    const { plausible } = tighten(feasible, {
+      ...plan,
+      sweep: { ...plan.sweep, methods: { ...none, [name]: true } },
+    });
+    return feasible.empty || !plausible;
   });
-  return guilty.length > 0 ? guilty : alone;
+  if (guilty.length > 0) return guilty;
+  const together = startOf(coarse, frame);
+  const { plausible } = tighten(together, plan);
+  return together.empty || !plausible ? alone : [];
 }
 
 /** Narrows the tolerance to what Dom0's own time stamps tell of the counter's frequency. */
@@ -186,6 +220,9 @@ function startOf(coarse: CoarseGuess, { middle, halfLength, tolerance }: Frame):
   return possible;
 }
 
+/** Places that must have been compared for a majority of them to mean something. */
+const MIN_PLACES = 8;
+const MIN_CUTS = 3;
 const MAX_PASSES = 8;
 const MAX_GUESSES = 4;
 /** A pass that leaves more than this share of the width is the last. */

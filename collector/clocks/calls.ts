@@ -87,6 +87,19 @@ export class Calls {
     }
   }
 
+  /**
+   * False if many answers were made and on no port do most of them have a record: then what is taken as possible
+   * cannot be true.
+   */
+  plausible(): boolean {
+    let missing = 0;
+    for (let key = 0; key < KEYS; key++) {
+      if (this.matched[key]! > 0 && this.matched[key]! >= this.unmatched[key]!) return true;
+      missing += this.unmatched[key]!;
+    }
+    return missing < MIN_MISSING;
+  }
+
   private leave(pid: number): void {
     const i = this.find(pid);
     if (i >= 0) this.remove(i);
@@ -119,5 +132,6 @@ export function noTrust(): Uint8Array {
 /** FIFO event channels have up to 2^17 ports (xen/include/public/event_channel.h). */
 const KEYS = 1 << 17;
 const PENDING = 64;
+const MIN_MISSING = 8;
 const MIN_MATCHED = 4;
 const MAX_UNMATCHED = 0.005;

@@ -33,14 +33,16 @@ interface Bracket {
  * `rate` limits how far two places may disagree by drift (relative).
  */
 export function coarseGuesses(xen: Instants, dom0: Instants, answers: boolean, rate: number): CoarseGuess[] {
-  const length = Math.min(MAX_RUN, dom0.count, xen.count);
-  if (length < MIN_RUN) return [];
+  const fewer = Math.min(dom0.count, xen.count);
+  if (fewer < MIN_RUN) return [];
+  // A third at most, so that some runs lie wholly inside what both sides recorded.
+  const length = Math.min(MAX_RUN, Math.max(MIN_RUN, Math.floor(fewer / 3)));
   const places = Math.min(PLACES, dom0.count - length + 1);
   const brackets: Bracket[] = [];
   for (let p = 0; p < places; p++) {
     const start = places === 1 ? 0 : Math.floor((p * (dom0.count - length)) / (places - 1));
     for (const fit of bestFits(xen, dom0, start, length)) {
-      const bracket = bracketOf(xen, dom0, fit, length, answers);
+      const bracket = bracketOf(xen, dom0, fit, length, answers, rate);
       if (bracket !== undefined) brackets.push(bracket);
     }
   }
@@ -104,7 +106,9 @@ function bracketOf(
   { start, partner, spread }: Fit,
   length: number,
   answers: boolean,
+  rate: number,
 ): Bracket | undefined {
+  const at = dom0.at[start + (length >> 1)]!;
   const lows = new Float64Array(length);
   const highs = new Float64Array(length);
   for (let m = 0; m < length; m++) {
@@ -113,8 +117,9 @@ function bracketOf(
     const first = (answers ? start : partner) + m;
     const lasts = ends.until[first]! - ends.at[first]!;
     const long = Number.isNaN(lasts) ? spread : lasts;
-    lows[m] = d - long;
-    highs[m] = answers ? d : d + long;
+    const drift = rate * Math.abs(dom0.at[start + m]! - at);
+    lows[m] = d - long - drift;
+    highs[m] = (answers ? d : d + long) + drift;
   }
   lows.sort();
   highs.sort();
@@ -124,7 +129,7 @@ function bracketOf(
   if (low > high) return undefined;
   // Half as much again, for what the model of a pair leaves out.
   const margin = (high - low) / 2 + 1;
-  return { start, at: dom0.at[start]!, low: low - margin, high: high + margin };
+  return { start, at, low: low - margin, high: high + margin };
 }
 
 const MAX_RUN = 24;

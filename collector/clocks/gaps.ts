@@ -47,16 +47,9 @@ export class GapRing {
       this.foundTo = position;
       return at < position;
     }
-    const oldest = Math.max(0, this.total - RING);
-    let low = oldest;
-    let high = this.total;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.from[middle & MASK]! < at) low = middle + 1;
-      else high = middle;
-    }
-    if (low === oldest) return false;
-    const slot = (low - 1) & MASK;
+    const next = lowerBound(this.from, this.total, at);
+    if (next === 0 || next === this.total - RING) return false;
+    const slot = (next - 1) & MASK;
     this.foundFrom = this.from[slot]!;
     this.foundTo = this.to[slot]!;
     return at < this.foundTo;
@@ -80,27 +73,39 @@ export class InstantRing {
 
   /** The first instant at or after `from`; NaN if there is none. */
   firstFrom(from: number): number {
-    const i = this.lowerBound(from);
+    const i = lowerBound(this.at, this.total, from);
     return i < this.total ? this.at[i & MASK]! : NaN;
   }
 
   /** The last instant at or before `to`; NaN if there is none. */
   lastTo(to: number): number {
-    let i = this.lowerBound(to);
+    let i = lowerBound(this.at, this.total, to);
     if (i < this.total && this.at[i & MASK]! === to) return to;
     return --i >= Math.max(0, this.total - RING) ? this.at[i & MASK]! : NaN;
   }
+}
 
-  private lowerBound(at: number): number {
-    let low = Math.max(0, this.total - RING);
-    let high = this.total;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.at[middle & MASK]! < at) low = middle + 1;
-      else high = middle;
+/**
+ * Running number of the first of a ring's ascending values that is at least `at`; `total` if there is none.
+ * Looks from the newest backwards in growing steps, because most questions are about what has just been read.
+ */
+function lowerBound(ring: Float64Array, total: number, at: number): number {
+  const oldest = Math.max(0, total - RING);
+  let high = total;
+  let low = oldest;
+  for (let step = 1; high - step >= oldest; step *= 2) {
+    if (ring[(high - step) & MASK]! < at) {
+      low = high - step + 1;
+      break;
     }
-    return low;
+    high -= step;
   }
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ring[middle & MASK]! < at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 const RING = 4096;

@@ -221,7 +221,7 @@ export function surveyDom0(
   const byLikelihood = notifies
     .entries()
     .sort(([a, x], [b, y]) => Number(levelPids.has(b)) - Number(levelPids.has(a)) || y.count - x.count);
-  const sequences = byLikelihood.map(([pid, instants]) => ({
+  const sequences = byLikelihood.slice(0, MAX_SEQUENCES).map(([pid, instants]) => ({
     name: `answers of task ${pid}`,
     answers: true,
     instants,
@@ -235,5 +235,6 @@ const MAX_CPUS = 4096;
 /** GUEST_MAX_VCPUS on Arm (xen/include/public/arch-arm.h). */
 const MAX_VCPUS = 128;
 const MAX_DOMAINS = 16;
-const MAX_PIDS = 8;
+const MAX_PIDS = 32;
+const MAX_SEQUENCES = 8;
 const TAIL_SHARE = 0.1;

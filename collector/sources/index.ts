@@ -20,3 +20,8 @@ export const RAW_FORMATS: readonly RawFormat[] = [
   ftraceTextFormat,
   qemuLogFormat,
 ];
+
+/**
+ * Formats that take lines of many forms for theirs: tried only on files that are no known file about the host.
+ */
+export const LOOSE_FORMATS: ReadonlySet<RawFormat> = new Set([qemuLogFormat]);

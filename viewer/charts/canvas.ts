@@ -20,7 +20,11 @@ export function useWidth(ref: RefObject<HTMLElement | null>): number {
 }
 
 /** Sizes a canvas for the screen's pixels and gives a cleared context in CSS px. */
-export function prepare(canvas: HTMLCanvasElement, width: number, height: number): CanvasRenderingContext2D | null {
+export function prepare(
+  canvas: HTMLCanvasElement,
+  width: number,
+  height: number,
+): CanvasRenderingContext2D | null {
   const ratio = window.devicePixelRatio || 1;
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);

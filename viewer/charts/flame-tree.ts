@@ -33,7 +33,8 @@ export function flameTree(
   for (const frame of frames) {
     const group = groups[frame.group];
     if (group === undefined) continue;
-    const value = weight === 'count' ? frame.count : frame.stages.reduce((sum, ns) => sum + Math.max(0, ns), 0);
+    const value =
+      weight === 'count' ? frame.count : frame.stages.reduce((sum, ns) => sum + Math.max(0, ns), 0);
     const path = [deviceName(data, group.device), keyName(family, group.key), dirName(family, group.dir)];
     let at = root;
     add(at, value, frame.count);
@@ -54,7 +55,14 @@ export function flameTree(
   return root;
 }
 
-const node = (name: string, path: string): FlameNode => ({ name, value: 0, count: 0, colour: null, path, children: [] });
+const node = (name: string, path: string): FlameNode => ({
+  name,
+  value: 0,
+  count: 0,
+  colour: null,
+  path,
+  children: [],
+});
 
 function child(parent: FlameNode, name: string): FlameNode {
   const known = parent.children.find((c) => c.name === name);

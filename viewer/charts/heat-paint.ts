@@ -37,7 +37,12 @@ export const xOf = (f: Frame, time: number): number =>
 export const timeAt = (f: Frame, x: number): number =>
   f.window.lo + ((x - MARGIN.left) / f.plotWidth) * (f.window.hi - f.window.lo);
 
-export function paintHeat(context: CanvasRenderingContext2D, heat: Heat, f: Frame, theme: 'light' | 'dark'): void {
+export function paintHeat(
+  context: CanvasRenderingContext2D,
+  heat: Heat,
+  f: Frame,
+  theme: 'light' | 'dark',
+): void {
   context.fillStyle = ink('plot');
   context.fillRect(MARGIN.left, MARGIN.top, f.plotWidth, f.plotHeight);
   paintAxes(context, heat, f);
@@ -56,13 +61,13 @@ function cellImage(heat: Heat, colours: Uint32Array): HTMLCanvasElement {
   if (context === null) return canvas;
   const image = context.createImageData(heat.columns, heat.rows);
   const words = new Uint32Array(image.data.buffer);
-  // The square root keeps single spans visible beside thousands; 40 = a first step off the background.
-  const scale = heat.max > 1 ? 215 / (Math.sqrt(heat.max) - 1) : 0;
+  // The square root keeps single spans visible beside thousands; 64 = a clear step off the background.
+  const scale = heat.max > 1 ? 191 / (Math.sqrt(heat.max) - 1) : 0;
   for (let row = 0; row < heat.rows; row++) {
     const target = (heat.rows - 1 - row) * heat.columns;
     for (let column = 0; column < heat.columns; column++) {
       const n = heat.counts[row * heat.columns + column]!;
-      if (n > 0) words[target + column] = colours[Math.min(255, 40 + (Math.sqrt(n) - 1) * scale) | 0]!;
+      if (n > 0) words[target + column] = colours[Math.min(255, 64 + (Math.sqrt(n) - 1) * scale) | 0]!;
     }
   }
   context.putImageData(image, 0, 0);
@@ -99,13 +104,16 @@ function paintAxes(context: CanvasRenderingContext2D, heat: Heat, f: Frame): voi
   }
 }
 
+/** Fewer spans in a column are seen one by one, and a mark on each would say nothing. */
+const MANY = 8;
+
 /** The slowest span of every column, so that one outlier among thousands is never lost in a pale cell. */
 function paintPeaks(context: CanvasRenderingContext2D, heat: Heat, f: Frame): void {
   const width = f.plotWidth / heat.columns;
   context.fillStyle = ink('peak');
   for (let column = 0; column < heat.columns; column++) {
     const peak = heat.peak[column]!;
-    if (Number.isNaN(peak)) continue;
+    if (heat.filled[column]! < MANY) continue;
     context.fillRect(MARGIN.left + column * width, f.scale.y(peak) - 1, Math.max(1, width), 2);
   }
 }

@@ -156,14 +156,17 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
         />
       </div>
       <div class="under">
-      <p class="readout" id="heat-readout" aria-live="polite">
-        {cursor === null || heat === null || frame === null ? (
-          <span class="hint">Drag a box to look into it · Shift-drag: time only · Ctrl-wheel: zoom · double click: whole trace</span>
-        ) : (
-          readout(heat, frame, cursor, FAMILY_UNIT[state.family])
-        )}
-      </p>
-      {children}
+        <p class="readout" id="heat-readout" aria-live="polite">
+          {cursor === null || heat === null || frame === null ? (
+            <span class="hint">
+              Drag a box to look into it · Shift-drag: time only · Ctrl-wheel: zoom · double click: whole
+              trace
+            </span>
+          ) : (
+            readout(heat, frame, cursor, FAMILY_UNIT[state.family])
+          )}
+        </p>
+        {children}
       </div>
     </div>
   );
@@ -178,7 +181,12 @@ function cellAt(frame: Frame, heat: Heat, x: number, y: number): { column: numbe
 const cellTime = (frame: Frame, heat: Heat, column: number): number =>
   frame.window.lo + ((column + 0.5) / heat.columns) * (frame.window.hi - frame.window.lo);
 
-function readout(heat: Heat, frame: Frame, { column, row }: { column: number; row: number }, unit: string): string {
+function readout(
+  heat: Heat,
+  frame: Frame,
+  { column, row }: { column: number; row: number },
+  unit: string,
+): string {
   const lo = binLow(heat.firstBin + row, heat.subBits);
   const hi = binLow(heat.firstBin + row + 1, heat.subBits);
   const n = heat.counts[row * heat.columns + column] ?? 0;
@@ -187,7 +195,12 @@ function readout(heat: Heat, frame: Frame, { column, row }: { column: number; ro
   return `${instant(cellTime(frame, heat, column))} · ${duration(lo)} to ${duration(hi)} · ${count(n)} ${unit}${slowest}`;
 }
 
-function boxOf(frame: Frame, from: { x: number; y: number }, to: { x: number; y: number }, timeOnly: boolean): Box {
+function boxOf(
+  frame: Frame,
+  from: { x: number; y: number },
+  to: { x: number; y: number },
+  timeOnly: boolean,
+): Box {
   const { lo, hi } = frame.window;
   const t0 = timeAt(frame, Math.min(from.x, to.x));
   const t1 = timeAt(frame, Math.max(from.x, to.x));
@@ -198,7 +211,10 @@ function boxOf(frame: Frame, from: { x: number; y: number }, to: { x: number; y:
   const time = { lo: Math.max(lo, t0), hi: Math.min(hi, t1) };
   // The lowest row also holds what is below it; a box that reaches it takes that too.
   const latency = { lo: y1 >= bottom ? 0 : frame.scale.ns(y1), hi: frame.scale.ns(y0) };
-  return { time: { lo: Math.round(time.lo), hi: Math.round(time.hi) + 1 }, latency: { lo: Math.round(latency.lo), hi: Math.round(latency.hi) + 1 } };
+  return {
+    time: { lo: Math.round(time.lo), hi: Math.round(time.hi) + 1 },
+    latency: { lo: Math.round(latency.lo), hi: Math.round(latency.hi) + 1 },
+  };
 }
 
 function zoomAt(frame: Frame, time: number, factor: number): void {

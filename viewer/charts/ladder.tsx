@@ -4,7 +4,7 @@ import uPlot from 'uplot';
 import { latencyTick } from '../format.ts';
 import { ink, useTheme } from '../theme.ts';
 import { useWidth } from './canvas.ts';
-import { axisLook, usePlot } from './plot.ts';
+import { axisLook, LOG_SCALE, usePlot } from './plot.ts';
 
 interface Curve {
   x: number[];
@@ -30,7 +30,9 @@ export function LadderChart({ all, chosen }: { all: Curve | null; chosen: Curve 
   const theme = useTheme();
   const data = useMemo(() => {
     const a: uPlot.AlignedData = [chosen.x, chosen.y];
-    return all === null ? ([chosen.x, chosen.y, chosen.x.map(() => null)] as uPlot.AlignedData) : uPlot.join([a, [all.x, all.y]]);
+    return all === null
+      ? ([chosen.x, chosen.y, chosen.x.map(() => null)] as uPlot.AlignedData)
+      : uPlot.join([a, [all.x, all.y]]);
   }, [all, chosen]);
   const options = (): Omit<uPlot.Options, 'width'> => ({
     height: HEIGHT,
@@ -39,7 +41,11 @@ export function LadderChart({ all, chosen }: { all: Curve | null; chosen: Curve 
     cursor: { show: false },
     scales: {
       x: { time: false, range: (_u, _lo, hi) => [0, Math.max(1, hi)] },
-      y: { distr: 3, log: 10, range: (_u, lo, hi) => [Math.max(1, lo) * 0.8, Math.max(10, hi * 1.25)] },
+      y: {
+        distr: LOG_SCALE,
+        log: 10,
+        range: (_u, lo, hi) => [Math.max(1, lo) * 0.8, Math.max(10, hi * 1.25)],
+      },
     },
     axes: [
       {
@@ -47,7 +53,10 @@ export function LadderChart({ all, chosen }: { all: Curve | null; chosen: Curve 
         size: 34,
         labelGap: 0,
         splits: (u) => NINES.map(([at]) => at).filter((at) => at <= (u.scales['x']?.max ?? 1)),
-        values: (_u, splits) => splits.map((at) => `${NINES.find(([x]) => Math.abs(x - at) < 1e-6)?.[1] ?? ''}${at > 1.5 ? '' : '\u202f%'}`),
+        values: (_u, splits) =>
+          splits.map(
+            (at) => `${NINES.find(([x]) => Math.abs(x - at) < 1e-6)?.[1] ?? ''}${at > 1.5 ? '' : '\u202f%'}`,
+          ),
         filter: (_u, splits) => splits,
       },
       {

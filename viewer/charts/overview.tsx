@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
-import uPlot from 'uplot';
+import type uPlot from 'uplot';
 import { zoom, type Loaded } from '../data.ts';
 import type { Overview as OverviewData } from '../engine/query.ts';
 import { timeTick } from '../format.ts';
@@ -8,7 +8,7 @@ import { useAtom, view } from '../state.ts';
 import { ink, useTheme } from '../theme.ts';
 import { useWidth } from './canvas.ts';
 import { MARGIN } from './heat-paint.ts';
-import { axisLook, usePlot } from './plot.ts';
+import { axisLook, LOG_SCALE, usePlot } from './plot.ts';
 
 const HEIGHT = 74;
 
@@ -27,11 +27,19 @@ export function Overview({ loaded, data }: { loaded: Loaded; data: OverviewData 
     scales: {
       x: { time: false, range: [0, loaded.duration] },
       n: { range: (_u, _lo, hi) => [0, Math.max(1, hi)] },
-      ns: { distr: 3, range: (_u, lo, hi) => [Math.max(1, lo * 0.7), Math.max(10, hi * 1.4)] },
+      ns: { distr: LOG_SCALE, range: (_u, lo, hi) => [Math.max(1, lo * 0.7), Math.max(10, hi * 1.4)] },
     },
     axes: [
       { ...axisLook(), size: 22, gap: 2, space: 110, splits: ticks, values: (_u, at) => labels(at) },
-      { scale: 'ns', ...axisLook(), size: MARGIN.left, show: true, grid: { show: false }, ticks: { show: false }, values: () => [] },
+      {
+        scale: 'ns',
+        ...axisLook(),
+        size: MARGIN.left,
+        show: true,
+        grid: { show: false },
+        ticks: { show: false },
+        values: () => [],
+      },
     ],
     series: [
       {},

@@ -27,6 +27,10 @@ export function usePlot(
   }, [data]);
 }
 
+/** uPlot's logarithmic scale: its enum is a declaration only. */
+// eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- 3 is uPlot.Scale.Distr.Log, which no module exports
+export const LOG_SCALE = 3 as uPlot.Scale.Distr;
+
 export function axisLook(): Pick<uPlot.Axis, 'stroke' | 'grid' | 'ticks' | 'font'> {
   return {
     stroke: ink('text-2'),

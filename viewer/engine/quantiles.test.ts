@@ -42,24 +42,33 @@ describe('distribution', () => {
 
   it('takes a weight as that many spans', () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(latency, fc.integer({ min: 1, max: 5 })), { minLength: 1, maxLength: 60 }), (list) => {
-        const many = list.flatMap(([v, w]) => Array<number>(w).fill(v));
-        const weighted = distribution(
-          Float64Array.from(list, ([v]) => v),
-          list.length,
-          Float32Array.from(list, ([, w]) => w),
-          LADDER,
-        );
-        const plain = distribution(Float64Array.from(many), many.length, null, LADDER);
-        expect(weighted.at).toEqual(plain.at);
-        expect(weighted.count).toBe(plain.count);
-      }),
+      fc.property(
+        fc.array(fc.tuple(latency, fc.integer({ min: 1, max: 5 })), { minLength: 1, maxLength: 60 }),
+        (list) => {
+          const many = list.flatMap(([v, w]) => Array<number>(w).fill(v));
+          const weighted = distribution(
+            Float64Array.from(list, ([v]) => v),
+            list.length,
+            Float32Array.from(list, ([, w]) => w),
+            LADDER,
+          );
+          const plain = distribution(Float64Array.from(many), many.length, null, LADDER);
+          expect(weighted.at).toEqual(plain.at);
+          expect(weighted.count).toBe(plain.count);
+        },
+      ),
     );
   });
 
   it('gives a curve that rises to the maximum', () => {
     const curve = { x: [] as number[], y: [] as number[] };
-    distribution(Float64Array.from({ length: 1000 }, (_, i) => 100 + i), 1000, null, [], curve);
+    distribution(
+      Float64Array.from({ length: 1000 }, (_, i) => 100 + i),
+      1000,
+      null,
+      [],
+      curve,
+    );
     expect(curve.x[0]).toBe(-0);
     expect(curve.x.at(-1)).toBeCloseTo(3, 9);
     expect(curve.y.at(-1)).toBe(1099);

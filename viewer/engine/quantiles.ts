@@ -27,7 +27,14 @@ export function distribution(
   quantiles: readonly number[],
   curve?: { x: number[]; y: number[] },
 ): Distribution {
-  const result: Distribution = { count: 0, rows, mean: NaN, min: NaN, max: NaN, at: quantiles.map(() => NaN) };
+  const result: Distribution = {
+    count: 0,
+    rows,
+    mean: NaN,
+    min: NaN,
+    max: NaN,
+    at: quantiles.map(() => NaN),
+  };
   if (rows === 0) return result;
   const bins = new Float64Array(binCount(SUB_BITS));
   let count = 0;
@@ -100,7 +107,12 @@ function valueAtRank(list: Weighted, rank: number): number {
 }
 
 /** Fraction not yet finished, as number of nines (0 = all, 1 = 90 %, 2 = 99 %), against latency in ns. */
-function drawCurve(bins: Float64Array, count: number, max: number, curve: { x: number[]; y: number[] }): void {
+function drawCurve(
+  bins: Float64Array,
+  count: number,
+  max: number,
+  curve: { x: number[]; y: number[] },
+): void {
   let seen = 0;
   for (let bin = 0; bin < bins.length; bin++) {
     const here = bins[bin]!;

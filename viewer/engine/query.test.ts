@@ -13,7 +13,13 @@ function tableOf(count: number, limit?: number): SpanTable {
   return readSpanTable(spansToArrow(PLANS.mmio, columns, weight), spans.table);
 }
 
-const everything: Query = { window: { lo: 0, hi: DURATION }, brush: null, groups: [], columns: 600, outliersBy: -1 };
+const everything: Query = {
+  window: { lo: 0, hi: DURATION },
+  brush: null,
+  groups: [],
+  columns: 600,
+  outliersBy: -1,
+};
 const table = tableOf(30_000);
 const usable = [...table.usable.keys()].filter((i) => table.usable[i] === 1);
 
@@ -56,7 +62,9 @@ describe('run', () => {
     expect(selection.outliers.every((o) => table.device[o.row] === 1)).toBe(true);
     expect(new Set(selection.groups.map((g) => g.device)).size).toBe(4);
     const one = run(table, DURATION, { ...everything, groups: ['1:80:0'] }).selection;
-    expect(one.distribution.count).toBe(net.filter((i) => table.key[i] === 0x50 && table.dir[i] === 0).length);
+    expect(one.distribution.count).toBe(
+      net.filter((i) => table.key[i] === 0x50 && table.dir[i] === 0).length,
+    );
   });
 
   it('splits the mean without remainder, and orders outliers by a stage', () => {

@@ -20,7 +20,7 @@ export interface Query {
   brush: Box | null;
   /** Chosen groups as `device`, `device:key` or `device:key:dir`; empty = all. */
   groups: readonly string[];
-  /** Columns of the heatmap. */
+  /** Columns that the heatmap has pixels for. */
   columns: number;
   /** What outliers are ordered by: a stage's index, or -1 for the total. */
   outliersBy: number;
@@ -35,7 +35,8 @@ export interface Heat {
   counts: Float32Array;
   marginal: Float64Array;
   max: number;
-  /** Largest latency of each column, ns; NaN if empty. */
+  /** Spans of each column, and the largest latency, ns; NaN if empty. */
+  filled: Float64Array;
   peak: Float64Array;
 }
 
@@ -92,6 +93,7 @@ export interface Answer {
 /** Sub-buckets of an octave on the heatmap: 8, or 4 when the latencies span many octaves. */
 const HEAT_SUB_BITS = [3, 2] as const;
 const MAX_HEAT_ROWS = 128;
+const MIN_COLUMNS = 150;
 const OUTLIERS = 500;
 const OVERVIEW_SLICES = 480;
 
@@ -109,7 +111,8 @@ function allowedGroups(groups: readonly Group[], chosen: readonly string[]): Uin
   if (chosen.length === 0) return allowed.fill(1);
   const set = new Set(chosen);
   groups.forEach(({ device, key, dir }, g) => {
-    if (set.has(`${device}`) || set.has(`${device}:${key}`) || set.has(`${device}:${key}:${dir}`)) allowed[g] = 1;
+    if (set.has(`${device}`) || set.has(`${device}:${key}`) || set.has(`${device}:${key}:${dir}`))
+      allowed[g] = 1;
   });
   return allowed;
 }
@@ -128,10 +131,11 @@ function lowerBound(start: Float64Array, time: number): number {
 
 function heatmap(table: SpanTable, query: Query, allowed: Uint8Array): Heat {
   const { start, total, usable, groupOf, weight } = table;
-  const { columns } = query;
   const { lo, hi } = query.window;
   const first = lowerBound(start, lo);
   const end = lowerBound(start, hi);
+  // A few hundred spans in columns of one pixel cannot be seen: few spans, wide cells.
+  const columns = Math.min(query.columns, Math.max(MIN_COLUMNS, Math.ceil((end - first) / 4)));
   // The latency axis is that of the whole family, so that it stands still while one filters and zooms.
   let least = Infinity;
   let most = 1;
@@ -148,6 +152,7 @@ function heatmap(table: SpanTable, query: Query, allowed: Uint8Array): Heat {
   const rows = Math.min(OCTAVES << subBits, binOf(most, subBits) + 3) - firstBin;
   const counts = new Float32Array(rows * columns);
   const marginal = new Float64Array(rows);
+  const filled = new Float64Array(columns);
   const peak = new Float64Array(columns).fill(NaN);
   const scale = columns / (hi - lo);
   for (let i = first; i < end; i++) {
@@ -158,11 +163,12 @@ function heatmap(table: SpanTable, query: Query, allowed: Uint8Array): Heat {
     const w = weight === null ? 1 : weight[i]!;
     counts[row * columns + column]! += w;
     marginal[row]! += w;
+    filled[column]! += w;
     if (!(peak[column]! >= v)) peak[column] = v;
   }
   let max = 0;
   for (const c of counts) if (c > max) max = c;
-  return { columns, subBits, firstBin, rows, counts, marginal, max, peak };
+  return { columns, subBits, firstBin, rows, counts, marginal, max, filled, peak };
 }
 
 function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: number): Selection {
@@ -220,7 +226,14 @@ function groupFigures(table: SpanTable, rows: Uint32Array): GroupFigures[] {
     if (members.length === 0) return;
     const w = weight === null ? null : gatherWeights(weight, members);
     const d = distribution(gather(total, members), members.length, w, [0.5, 0.99]);
-    figures.push({ ...id, count: d.count, totalNs: d.mean * d.count, p50: d.at[0]!, p99: d.at[1]!, max: d.max });
+    figures.push({
+      ...id,
+      count: d.count,
+      totalNs: d.mean * d.count,
+      p50: d.at[0]!,
+      p99: d.at[1]!,
+      max: d.max,
+    });
   };
   for (const [id, list] of partition(rows, (i) => groupOf[i]!, groups.length)) add(groups[id]!, list);
   const devices = [...new Set(groups.map((g) => g.device))];
@@ -231,14 +244,18 @@ function groupFigures(table: SpanTable, rows: Uint32Array): GroupFigures[] {
   return figures;
 }
 
-function* partition(rows: Uint32Array, of: (row: number) => number, parts: number): Generator<[number, Uint32Array]> {
+function* partition(
+  rows: Uint32Array,
+  of: (row: number) => number,
+  parts: number,
+): Generator<[number, Uint32Array]> {
   const offsets = new Uint32Array(parts + 1);
   for (const row of rows) offsets[of(row) + 1]!++;
   for (let p = 0; p < parts; p++) offsets[p + 1]! += offsets[p]!;
   const sorted = new Uint32Array(rows.length);
   const next = offsets.slice();
   for (const row of rows) sorted[next[of(row)]!++] = row;
-  for (let p = 0; p < parts; p++) yield [p, sorted.subarray(offsets[p]!, offsets[p + 1]!)];
+  for (let p = 0; p < parts; p++) yield [p, sorted.subarray(offsets[p], offsets[p + 1])];
 }
 
 export function stageOf(table: SpanTable, stage: number, row: number): number {
@@ -249,13 +266,15 @@ export function stageOf(table: SpanTable, stage: number, row: number): number {
 
 /** The slowest rows by total or by one stage, slowest first. */
 function outliers(table: SpanTable, rows: Uint32Array, by: number): Outlier[] {
-  const value = by < 0 ? (row: number): number => table.total[row]! : (row: number): number => stageOf(table, by, row);
+  const value =
+    by < 0 ? (row: number): number => table.total[row]! : (row: number): number => stageOf(table, by, row);
   const keys = new Float64Array(rows.length);
   for (let k = 0; k < rows.length; k++) keys[k] = value(rows[k]!);
   const known = keys.filter((v) => !Number.isNaN(v)).sort();
   const threshold = known[Math.max(0, known.length - OUTLIERS)] ?? Infinity;
   const picked: { row: number; key: number }[] = [];
-  for (let k = 0; k < rows.length; k++) if (keys[k]! >= threshold) picked.push({ row: rows[k]!, key: keys[k]! });
+  for (let k = 0; k < rows.length; k++)
+    if (keys[k]! >= threshold) picked.push({ row: rows[k]!, key: keys[k]! });
   picked.sort((a, b) => b.key - a.key || a.row - b.row);
   return picked.slice(0, OUTLIERS).map(({ row }) => ({
     row,

@@ -19,7 +19,11 @@ export interface StageSplit {
   stages: number[];
 }
 
-export function stageFigures(table: SpanTable, rows: Uint32Array, weights: Float32Array | null): StageFigures[] {
+export function stageFigures(
+  table: SpanTable,
+  rows: Uint32Array,
+  weights: Float32Array | null,
+): StageFigures[] {
   const values = new Float64Array(rows.length);
   const kept = weights === null ? null : new Float32Array(rows.length);
   const complete = completeRows(table, rows);
@@ -72,7 +76,12 @@ export function splitAt(
   all: Distribution,
 ): StageSplit[] {
   if (rows.length === 0) return [];
-  const bounds = distribution(totals, rows.length, weights, NEIGHBOURHOODS.flatMap((n) => [n.lo, n.hi]));
+  const bounds = distribution(
+    totals,
+    rows.length,
+    weights,
+    NEIGHBOURHOODS.flatMap((n) => [n.lo, n.hi]),
+  );
   return NEIGHBOURHOODS.map(({ label, quantile, lo }, k) => {
     const least = label === 'all' ? -Infinity : lo === 1 ? all.max : bounds.at[2 * k]!;
     const most = label === 'all' ? Infinity : lo === 1 ? all.max : bounds.at[2 * k + 1]!;
@@ -90,7 +99,9 @@ function meanSplit(
 ): { rows: number; mean: number; stages: number[] } {
   const sums = new Float64Array(table.plan.stages.length + 1);
   const ends = table.plan.stages.map(({ inTotal }, s) =>
-    inTotal ? ([table.at[table.from[s]!], table.at[table.to[s]!]] as const) : ([undefined, undefined] as const),
+    inTotal
+      ? ([table.at[table.from[s]!], table.at[table.to[s]!]] as const)
+      : ([undefined, undefined] as const),
   );
   let n = 0;
   let weight = 0;

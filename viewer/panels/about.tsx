@@ -18,7 +18,9 @@ export function About({ loaded }: { loaded: Loaded }): JSX.Element {
     (familyReport(loaded.data, family).left_out ?? []).map((l) => ({ family, ...l })),
   ).filter((l) => l.count > 0);
   const hz = host.counterHz;
-  const counts = Object.entries(report.counts ?? {}).filter((e): e is [string, number] => typeof e[1] === 'number');
+  const counts = Object.entries(report.counts ?? {}).filter(
+    (e): e is [string, number] => typeof e[1] === 'number',
+  );
   return (
     <section class="panel about" aria-label="About this trace">
       <h2>About this trace</h2>
@@ -67,8 +69,12 @@ export function About({ loaded }: { loaded: Loaded }): JSX.Element {
           const value = safeText(host[key]);
           return value === '' ? null : <Row key={key} name={title} value={value} />;
         })}
-        {typeof hz === 'number' && <Row name="counter" value={`${hz / 1e6}\u202fMHz, ${duration(1e9 / hz)} a tick`} />}
-        {typeof report.clock?.error_ns === 'number' && <Row name="clock error" value={`±${duration(report.clock.error_ns)}`} />}
+        {typeof hz === 'number' && (
+          <Row name="counter" value={`${hz / 1e6}\u202fMHz, ${duration(1e9 / hz)} a tick`} />
+        )}
+        {typeof report.clock?.error_ns === 'number' && (
+          <Row name="clock error" value={`±${duration(report.clock.error_ns)}`} />
+        )}
       </dl>
     </section>
   );

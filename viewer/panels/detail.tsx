@@ -8,9 +8,24 @@ import type { Detail } from '../protocol.ts';
 import { update, useAtom, view } from '../state.ts';
 import { StageName } from './stages.tsx';
 
-const NOUN: Record<SpanFamily, string> = { mmio: 'access', interrupt: 'interrupt', injection: 'injection', request: 'request' };
-const AMOUNT: Record<SpanFamily, string> = { mmio: 'size', interrupt: 'raises', injection: 'raises', request: 'bytes' };
-const VALUE: Record<SpanFamily, string> = { mmio: 'data (low 32 bits)', interrupt: 'status bits', injection: 'value', request: 'queue depth' };
+const NOUN: Record<SpanFamily, string> = {
+  mmio: 'access',
+  interrupt: 'interrupt',
+  injection: 'injection',
+  request: 'request',
+};
+const AMOUNT: Record<SpanFamily, string> = {
+  mmio: 'size',
+  interrupt: 'raises',
+  injection: 'raises',
+  request: 'bytes',
+};
+const VALUE: Record<SpanFamily, string> = {
+  mmio: 'data (low 32 bits)',
+  interrupt: 'status bits',
+  injection: 'value',
+  request: 'queue depth',
+};
 
 /** One span in full: what, when, how long, and every boundary it crossed. */
 export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
@@ -45,8 +60,8 @@ export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
         <b>{duration(d.total)}</b> {name}
       </p>
       <p class="small">
-        slower than {percent(d.fasterGroup)} of {count(d.groupCount)} × {name}, and than {percent(d.fasterAll)} of all{' '}
-        {FAMILY_UNIT[family]}
+        slower than {percent(d.fasterGroup)} of {count(d.groupCount)} × {name}, and than{' '}
+        {percent(d.fasterAll)} of all {FAMILY_UNIT[family]}
       </p>
       {plan !== undefined && <Waterfall loaded={loaded} plan={plan} d={d} />}
       <dl class="pairs">
@@ -54,11 +69,15 @@ export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
         {d.vcpu !== NO_VCPU && <Pair name="vCPU" value={`v${d.vcpu}`} />}
         <Pair name={AMOUNT[family]} value={family === 'mmio' ? `${d.amount} B` : count(d.amount)} />
         <Pair name={VALUE[family]} value={family === 'request' ? count(d.value) : hex} />
-        {family !== 'mmio' && <Pair name={family === 'request' ? 'notify' : 'number'} value={`#${d.joint}`} />}
+        {family !== 'mmio' && (
+          <Pair name={family === 'request' ? 'notify' : 'number'} value={`#${d.joint}`} />
+        )}
         {d.flags !== 0 && <Pair name="notes" value={flagNames(d.flags).join(', ')} />}
       </dl>
       {(d.flags & SPAN_FLAG.INCOMPLETE) !== 0 && (
-        <p class="hint">A boundary is missing: the two stages beside it are not known and count in no figure.</p>
+        <p class="hint">
+          A boundary is missing: the two stages beside it are not known and count in no figure.
+        </p>
       )}
     </section>
   );
@@ -86,8 +105,11 @@ function Waterfall({ loaded, plan, d }: { loaded: Loaded; plan: SpanPlan; d: Det
               <span>
                 {whatHappens(plan, k)} <span class="clock">{b.clock === 'xen' ? 'Xen' : 'Dom0'}</span>
               </span>
-              <span class="n" title={late ? 'no later than: Xen sees it when the vCPU next leaves the guest' : undefined}>
-                {late ? '≤ ' : ''}
+              <span
+                class="n"
+                title={late ? 'no later than: Xen sees it when the vCPU next leaves the guest' : undefined}
+              >
+                {late && !Number.isNaN(time(k)) ? '≤ ' : ''}
                 {instant(time(k))}
               </span>
             </div>
@@ -96,7 +118,9 @@ function Waterfall({ loaded, plan, d }: { loaded: Loaded; plan: SpanPlan; d: Det
                 <span class="stage-head">
                   <StageName stage={stage} index={s} />
                   <span class={stage.bound === 'no-later-than' ? 'n late' : 'n'}>
-                    {Number.isNaN(ns) ? 'not known' : `${stage.bound === 'no-later-than' ? '≤ ' : ''}${duration(ns)}`}
+                    {Number.isNaN(ns)
+                      ? 'not known'
+                      : `${stage.bound === 'no-later-than' ? '≤ ' : ''}${duration(ns)}`}
                     {stage.crossesClocks && typeof error === 'number' ? ` ±${duration(error)}` : ''}
                   </span>
                 </span>

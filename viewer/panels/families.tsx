@@ -1,8 +1,9 @@
 import type { JSX } from 'preact';
 import { SPAN_FAMILIES } from '../../trace/manifest.ts';
+import type { SpanFamily } from '../../trace/spans.ts';
 import { familyReport, tableOf, zoom, type Loaded } from '../data.ts';
 import { count, duration, FAMILY_TITLE, groupName, instant, safeText } from '../format.ts';
-import { deviceName, keyName } from '../format.ts';
+import { deviceName } from '../format.ts';
 import { showFamily, update, useAtom, view } from '../state.ts';
 
 export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
@@ -24,7 +25,9 @@ export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
           >
             <span class="name">{FAMILY_TITLE[family]}</span>
             <span class="small">
-              {n === 0 ? 'none in this trace' : `n ${count(n)} · p50 ${duration(total?.p50_ns)} · p99 ${duration(total?.p99_ns)}`}
+              {n === 0
+                ? 'none in this trace'
+                : `n ${count(n)} · p50 ${duration(total?.p50_ns)} · p99 ${duration(total?.p99_ns)}`}
             </span>
           </button>
         );
@@ -96,7 +99,7 @@ function Chips({ loaded }: { loaded: Loaded }): JSX.Element {
   );
 }
 
-function chipName(loaded: Loaded, family: Parameters<typeof keyName>[0], id: string): string {
+function chipName(loaded: Loaded, family: SpanFamily, id: string): string {
   const [device, key, dir] = id.split(':').map(Number);
   if (key === undefined) return deviceName(loaded.data, device!);
   return groupName(loaded.data, family, { device: device!, key, dir: dir ?? 255 });

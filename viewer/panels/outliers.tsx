@@ -3,7 +3,18 @@ import { useState } from 'preact/hooks';
 import { stageColour } from '../colours.ts';
 import { tableOf, type Loaded } from '../data.ts';
 import type { Outlier } from '../engine/query.ts';
-import { columnUnit, count, deviceName, dirName, flagNames, instant, inUnit, keyName, KEY_TITLE, safeText } from '../format.ts';
+import {
+  columnUnit,
+  count,
+  deviceName,
+  dirName,
+  flagNames,
+  instant,
+  inUnit,
+  keyName,
+  KEY_TITLE,
+  safeText,
+} from '../format.ts';
 import { update, useAtom, view } from '../state.ts';
 
 const FIRST = 50;
@@ -103,7 +114,13 @@ export function Outliers({ loaded, list }: { loaded: Loaded; list: readonly Outl
                     <span class="mini" style={{ width: `${(o.total / most) * 100}%` }}>
                       {o.stages.map((ns, s) =>
                         ns > 0 ? (
-                          <i key={s} style={{ width: `${Math.min(100, (ns / o.total) * 100)}%`, background: stageColour(s) }} />
+                          <i
+                            key={s}
+                            style={{
+                              width: `${Math.min(100, (ns / o.total) * 100)}%`,
+                              background: stageColour(s),
+                            }}
+                          />
                         ) : null,
                       )}
                     </span>
@@ -115,6 +132,7 @@ export function Outliers({ loaded, list }: { loaded: Loaded; list: readonly Outl
           </tbody>
         </table>
       </div>
+      {list.length === 0 && <p class="hint">Nothing in this part.</p>}
       {list.length > shown && (
         <button
           type="button"

@@ -14,7 +14,14 @@ export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: 
   const { family } = useAtom(view);
   const d = selection.distribution;
   const total = familyReport(loaded.data, family).total;
-  const report = [total?.p50_ns, total?.p90_ns, total?.p99_ns, total?.p999_ns, total?.p9999_ns, total?.max_ns];
+  const report = [
+    total?.p50_ns,
+    total?.p90_ns,
+    total?.p99_ns,
+    total?.p999_ns,
+    total?.p9999_ns,
+    total?.max_ns,
+  ];
   const baseline = loaded.tables[family];
   // Over everything the report's own figures are shown: they come from all spans, even when the page holds a sample.
   const own = LADDER.map((_, k) => (selection.everything ? (report[k] ?? d.at[k]) : d.at[k]));
@@ -39,9 +46,15 @@ export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: 
   return (
     <section class="panel" aria-label="Percentiles">
       <h2>
-        Percentiles <span class="small">latency, {unit.name} · n {count(n)}</span>
+        Percentiles{' '}
+        <span class="small">
+          latency, {unit.name} · n {count(n)}
+        </span>
       </h2>
-      <LadderChart all={selection.everything || baseline === undefined ? null : baseline.curve} chosen={selection.curve} />
+      <LadderChart
+        all={selection.everything || baseline === undefined ? null : baseline.curve}
+        chosen={selection.curve}
+      />
       <table class="figures ladder" id="ladder-table">
         <thead>
           <tr>

@@ -40,7 +40,10 @@ export function Stages({ loaded, selection }: { loaded: Loaded; selection: Selec
       max: known?.max_ns ?? d?.max,
     };
   });
-  const unit = columnUnit(figures.flatMap((f) => [f.p50, f.p99]));
+  const unit = columnUnit(
+    figures.flatMap((f) => [f.p50, f.p99, f.max]),
+    true,
+  );
   const all = selection.splits[0];
   const n = selection.distribution.count;
   return (
@@ -49,22 +52,27 @@ export function Stages({ loaded, selection }: { loaded: Loaded; selection: Selec
         Where the time goes <span class="small">mean split near each percentile; {unit.name}</span>
       </h2>
       <div class="splits">
-        {selection.splits.filter((split) => split.quantile === undefined || (1 - split.quantile) * n >= 1).map((split) => (
-          <div class="split" key={split.label}>
-            <span class="label">{split.label}</span>
-            <span class="track" role="img" aria-label={splitText(split.stages, stages)}>
-              {split.stages.map((ns, s) => (
-                <i
-                  key={s}
-                  class={s === stages.length ? 'unexplained' : ''}
-                  style={{ width: `${share(split.stages, ns) * 100}%`, ...(s < stages.length ? { background: stageColour(s) } : {}) }}
-                  title={`${stages[s] === undefined ? UNEXPLAINED : safeText(stages[s].title)}: ${duration(ns)}, ${percent(share(split.stages, ns))}`}
-                />
-              ))}
-            </span>
-            <span class="value">{duration(split.mean)}</span>
-          </div>
-        ))}
+        {selection.splits
+          .filter((split) => split.quantile === undefined || (1 - split.quantile) * n >= 1)
+          .map((split) => (
+            <div class="split" key={split.label}>
+              <span class="label">{split.label}</span>
+              <span class="track" role="img" aria-label={splitText(split.stages, stages)}>
+                {split.stages.map((ns, s) => (
+                  <i
+                    key={s}
+                    class={s === stages.length ? 'unexplained' : ''}
+                    style={{
+                      width: `${share(split.stages, ns) * 100}%`,
+                      ...(s < stages.length ? { background: stageColour(s) } : {}),
+                    }}
+                    title={`${stages[s] === undefined ? UNEXPLAINED : safeText(stages[s].title)}: ${duration(ns)}, ${percent(share(split.stages, ns))}`}
+                  />
+                ))}
+              </span>
+              <span class="value">{duration(split.mean)}</span>
+            </div>
+          ))}
       </div>
       <table class="figures stages">
         <thead>
@@ -93,14 +101,20 @@ export function Stages({ loaded, selection }: { loaded: Loaded; selection: Selec
                 </td>
                 <td class="n">{count(f.n)}</td>
                 <td class="n">
-                  {all === undefined || !stage.inTotal ? (
+                  {!stage.inTotal ? (
                     <span title="not part of the latency">after</span>
+                  ) : all === undefined ? (
+                    '–'
                   ) : (
                     percent(share(all.stages, all.stages[s] ?? 0))
                   )}
                 </td>
                 {[f.mean, f.p50, f.p99, f.max].map((v, k) => (
-                  <td class={(k === 2 && f.n < 1000) || (k === 1 && f.n < 20) ? 'n weak' : 'n'} key={k} data-ns={v ?? ''}>
+                  <td
+                    class={(k === 2 && f.n < 1000) || (k === 1 && f.n < 20) ? 'n weak' : 'n'}
+                    key={k}
+                    data-ns={v ?? ''}
+                  >
                     {inUnit(v, unit)}
                   </td>
                 ))}
@@ -120,5 +134,8 @@ function share(stages: readonly number[], ns: number): number {
 
 const splitText = (split: readonly number[], stages: readonly Stage[]): string =>
   split
-    .map((ns, s) => `${stages[s] === undefined ? UNEXPLAINED : safeText(stages[s].title)} ${percent(share(split, ns))}`)
+    .map(
+      (ns, s) =>
+        `${stages[s] === undefined ? UNEXPLAINED : safeText(stages[s].title)} ${percent(share(split, ns))}`,
+    )
     .join(', ');

@@ -9,7 +9,10 @@ const idOf = (g: GroupFigures): string => (g.key < 0 ? `${g.device}` : `${g.devi
 /** Devices and, below each, its registers, lines or queues. A click limits everything to that row. */
 export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly GroupFigures[] }): JSX.Element {
   const { family, groups: chosen } = useAtom(view);
-  const unit = columnUnit(groups.map((g) => g.p50));
+  const unit = columnUnit(
+    groups.flatMap((g) => [g.p50, g.p99]),
+    true,
+  );
   const devices = groups.filter((g) => g.key < 0).sort((a, b) => a.device - b.device);
   const pick = (id: string, more: boolean): void => {
     const has = chosen.includes(id);
@@ -33,9 +36,7 @@ export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly Grou
           pick(id, event.ctrlKey || event.metaKey);
         }}
       >
-        <td class="name">
-          {name}
-        </td>
+        <td class="name">{name}</td>
         <td class="n">{count(g.count)}</td>
         <td class={g.count < 20 ? 'n weak' : 'n'}>{inUnit(g.p50, unit)}</td>
         <td class={g.count < 1000 ? 'n weak' : 'n'}>{inUnit(g.p99, unit)}</td>
@@ -72,10 +73,12 @@ export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly Grou
                 row(
                   g,
                   <>
-                    {keyName(family, g.key)}{' '}
                     <span class="dir" title={dirName(family, g.dir)}>
-                      {family === 'mmio' ? dirName(family, g.dir).slice(0, 1).toUpperCase() : dirName(family, g.dir)}
-                    </span>
+                      {family === 'mmio'
+                        ? dirName(family, g.dir).slice(0, 1).toUpperCase()
+                        : dirName(family, g.dir)}
+                    </span>{' '}
+                    {keyName(family, g.key)}
                   </>,
                   'key',
                 ),

@@ -2,14 +2,21 @@ import { existsSync } from 'node:fs';
 import { chromium, type Browser, type Page } from 'playwright-core';
 
 /** Chromium as distributions install it; IOREQ_TRACE_CHROMIUM names another. */
-const CANDIDATES = [process.env['IOREQ_TRACE_CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const CANDIDATES = [
+  process.env['IOREQ_TRACE_CHROMIUM'],
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+];
 
 export const chromiumPath = CANDIDATES.find((path): path is string => path !== undefined && existsSync(path));
 
 /** Says so where a person sees it: a page nobody drew is not a page that works. */
 export function warnWithoutBrowser(): void {
   if (chromiumPath === undefined) {
-    console.warn('SKIPPED: no Chromium found (apt install chromium, or set IOREQ_TRACE_CHROMIUM): the page is not drawn');
+    console.warn(
+      'SKIPPED: no Chromium found (apt install chromium, or set IOREQ_TRACE_CHROMIUM): the page is not drawn',
+    );
   }
 }
 

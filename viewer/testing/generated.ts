@@ -56,7 +56,15 @@ export const PLANS: Record<SpanFamily, SpanPlan> = {
       boundary('wake', 'xen'),
       boundary('running', 'xen'),
     ],
-    ['vCPU traps', 'ioreq ready, event sent', 'Dom0 interrupt', 'device model wakes', 'answer', 'vCPU runnable', 'vCPU runs'],
+    [
+      'vCPU traps',
+      'ioreq ready, event sent',
+      'Dom0 interrupt',
+      'device model wakes',
+      'answer',
+      'vCPU runnable',
+      'vCPU runs',
+    ],
   ),
   interrupt: plan(
     'interrupt',
@@ -67,12 +75,23 @@ export const PLANS: Record<SpanFamily, SpanPlan> = {
       boundary('status_read', 'xen'),
       boundary('ack', 'xen'),
     ],
-    ['device model raises the line', 'vGIC injects', 'list register filled', 'guest reads InterruptStatus', 'guest writes InterruptACK'],
+    [
+      'device model raises the line',
+      'vGIC injects',
+      'list register filled',
+      'guest reads InterruptStatus',
+      'guest writes InterruptACK',
+    ],
     3,
   ),
   injection: plan(
     'injection',
-    [boundary('inject', 'xen'), boundary('lr', 'xen'), boundary('active', 'xen', true), boundary('retired', 'xen', true)],
+    [
+      boundary('inject', 'xen'),
+      boundary('lr', 'xen'),
+      boundary('active', 'xen', true),
+      boundary('retired', 'xen', true),
+    ],
     ['vGIC injects', 'list register filled', 'seen active', 'retired'],
     1,
   ),
@@ -121,7 +140,8 @@ export function* generateSpans(
     batch.device[k] = d;
     batch.key[k] = family === 'mmio' ? key : family !== 'request' ? 33 + d : d === 1 ? i & 1 : 0;
     batch.vcpu[k] = i & 1;
-    batch.dir[k] = family === 'mmio' ? (key === 0x060 || key === 0x100 ? 1 : 0) : family !== 'request' ? 255 : i & 1;
+    batch.dir[k] =
+      family === 'mmio' ? (key === 0x060 || key === 0x100 ? 1 : 0) : family !== 'request' ? 255 : i & 1;
     batch.amount[k] = family === 'mmio' ? 4 : family !== 'request' ? 1 : 4096;
     batch.value[k] = i;
     batch.group[k] = i;
@@ -135,7 +155,7 @@ export function* generateSpans(
       at += Math.round(ns / 16) * 16;
       batch.at[s + 1]![k] = at;
     }
-    batch.total[k] = batch.at[totalTo]![k]! - batch.start[k]!;
+    batch.total[k] = batch.at[totalTo]![k]! - batch.start[k];
     if (i % 997 === 5) batch.flags[k] = 2;
     if (i % 1499 === 9 && totalTo > 2) {
       batch.at[1]![k] = NaN;
@@ -157,12 +177,17 @@ export function reportOf(families: Partial<Record<SpanFamily, SpanBatch[]>>, sec
     const values = (f: (b: SpanBatch, i: number) => number): Float64Array =>
       Float64Array.from(
         batches.flatMap((b) =>
-          Array.from({ length: b.length }, (_, i) => (usable(b, i) ? f(b, i) : NaN)).filter((v) => !Number.isNaN(v)),
+          Array.from({ length: b.length }, (_, i) => (usable(b, i) ? f(b, i) : NaN)).filter(
+            (v) => !Number.isNaN(v),
+          ),
         ),
       ).sort();
     const complete = (b: SpanBatch, i: number): boolean =>
       b.at.slice(0, PLANS[family].totalTo + 1).every((c) => !Number.isNaN(c[i]!));
-    const lost = batches.reduce((n, b) => n + b.flags.subarray(0, b.length).filter((f) => (f & 2) !== 0).length, 0);
+    const lost = batches.reduce(
+      (n, b) => n + b.flags.subarray(0, b.length).filter((f) => (f & 2) !== 0).length,
+      0,
+    );
     return {
       total: figures(values((b, i) => b.total[i]!)),
       stages: PLANS[family].stages.map((s, k) => ({
@@ -183,7 +208,12 @@ export function reportOf(families: Partial<Record<SpanFamily, SpanBatch[]>>, sec
       path: 'P3.trace',
       domid: 1,
       duration_ns: seconds * 1e9,
-      host: { xenVersion: '4.20.4-pre', linuxVersion: '6.12.107', machine: 'linux,dummy-virt', counterHz: 62_500_000 },
+      host: {
+        xenVersion: '4.20.4-pre',
+        linuxVersion: '6.12.107',
+        machine: 'linux,dummy-virt',
+        counterHz: 62_500_000,
+      },
     },
     counts: {
       ioreqs: rows('mmio'),

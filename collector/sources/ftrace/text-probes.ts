@@ -8,7 +8,8 @@ import { isInteger, putInteger } from './text-number.ts';
 
 /** "(evtchn_read+0x0/0x310 [xen_evtchn])", "(caller+0x.. <- evtchn_read)", "(0xffff8000)". */
 const PLACE = /^\(([^()]*)\)\s*(.*)$/;
-const SYMBOL = /^(?!(?:0x)?[0-9a-f]{6,16}$)([A-Za-z_.][\w.$]*)(?:\+0x([0-9a-f]+)\/0x[0-9a-f]+)?(?: \[[\w-]+\])?$/;
+const SYMBOL =
+  /^(?!(?:0x)?[0-9a-f]{6,16}$)([A-Za-z_.][\w.$]*)(?:\+0x([0-9a-f]+)\/0x[0-9a-f]+)?(?: \[[\w-]+\])?$/;
 
 /** Kinds of line (name and fields) that are told apart; hostile text could make any number. */
 const MAX_SHAPES = 4096;
@@ -16,6 +17,7 @@ const MAX_SHAPES = 4096;
 interface Shape {
   readonly binding: EventBinding;
   readonly keys: readonly string[];
+  readonly numeric: readonly boolean[];
   readonly record: Buffer;
   readonly view: DataView;
   readonly words: Uint32Array;
@@ -48,21 +50,14 @@ export class TextProbes {
     this.roles = { has };
   }
 
-  /** Most rows that the event can become. */
-  rows(name: string, body: string): number {
-    return this.shape(name, body).binding.rows;
-  }
-
   /** False, and no row, if the text does not hold the event's fields as numbers. */
   append(name: string, body: string, out: EventBatch, ts: number, cpu: number, pid: number): boolean {
     const shape = this.shape(name, body);
     const values = pairsOf(PLACE.exec(body)?.[2] ?? body);
     for (let i = 0; i < shape.keys.length; i++) {
-      const value = values[i]?.[1] ?? '';
-      // A field that is text (a string argument, a faulted fetch) counts as 0: no kind of event needs one.
-      if (!putInteger(shape.words, HEADER_WORDS + 2 * i, value)) {
-        shape.words.fill(0, HEADER_WORDS + 2 * i, HEADER_WORDS + 2 * i + 2);
-      }
+      // What was text when the shape was learnt is no field of the record.
+      if (shape.numeric[i] === false) continue;
+      if (!putInteger(shape.words, HEADER_WORDS + 2 * i, values[i]?.[1] ?? '')) return false;
     }
     shape.words[1] = pid;
     const { binding, view, record } = shape;
@@ -80,7 +75,9 @@ export class TextProbes {
     const record = Buffer.alloc(4 * (HEADER_WORDS + 2 * values.length));
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     const words = new Uint32Array(record.buffer, record.byteOffset, record.length / 4);
-    const shape = { binding, keys: values.map(([k]) => k), record, view, words };
+    const keys = values.map(([k]) => k);
+    const numeric = values.map(([, value]) => isInteger(value));
+    const shape = { binding, keys, numeric, record, view, words };
     this.shapes.set(key, shape);
     return shape;
   }
