@@ -133,8 +133,8 @@ export function runPasses(
           hasDom0: dom0 !== undefined && hooks.notify,
           tolerance: (manifest.clock?.maxErrorNs ?? 0) + DESCHEDULE_SLACK_NS,
           listener: {
-            access(device, register, dir, value, guest, seq) {
-              interrupts.access(device, register, dir, value, guest);
+            access(device, register, dir, value, guest, seen, seq) {
+              interrupts.access(device, register, dir, value, guest, seen);
               if (register === REG_QUEUE_NOTIFY && dir === DIR_WRITE) {
                 access.notifies++;
                 if (seq >= 0) requests.notifyTimed(seq, guest);

@@ -21,8 +21,8 @@ export const phase = new Atom<Phase>({ at: 'loading' });
 /** The latest answer, and which family it is of. */
 export const answer = new Atom<{ family: SpanFamily; answer: Answer } | null>(null);
 export const detail = new Atom<Detail | null>(null);
-/** Width of the heatmap in CSS px: how many columns the worker makes. */
-export const heatColumns = new Atom<number>(800);
+/** Width of the heatmap in CSS px: how many columns the worker may make. 0 until it is laid out: nothing is asked before. */
+export const heatColumns = new Atom<number>(0);
 
 export function familyReport(data: PageData, family: SpanFamily): PageFamilyReport {
   return familyFigures(data.report, family) ?? {};
@@ -98,7 +98,7 @@ function put(request: Extract<Request, { type: 'query' }>): void {
 
 function ask(): void {
   const now = phase.get();
-  if (now.at !== 'ready') return;
+  if (now.at !== 'ready' || heatColumns.get() === 0) return;
   const state = view.get();
   const query = queryOf(state, now.loaded);
   const key = JSON.stringify([state.family, query]);

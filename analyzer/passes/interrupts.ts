@@ -84,7 +84,7 @@ export class Interrupts {
     state.raises.push(this.scratch);
   }
 
-  access(device: number, register: number, dir: number, value: number, guest: number): void {
+  access(device: number, register: number, dir: number, value: number, guest: number, seen: number): void {
     const state = this.states[device];
     if (state === undefined) return;
     if (register === REG_INTERRUPT_STATUS && dir === DIR_READ) {
@@ -93,8 +93,8 @@ export class Interrupts {
       state.open = true;
       state.statusRead = guest;
       state.status = value;
-      if (this.injections === undefined) this.takeRaises(state, guest);
-      else this.takeDelivery(state, device, guest);
+      if (this.injections === undefined) this.takeRaises(state, seen);
+      else this.takeDelivery(state, device, seen);
     } else if (register === REG_INTERRUPT_ACK && dir === DIR_WRITE) {
       this.counts.acks++;
       if (!state.open) return;
@@ -104,8 +104,8 @@ export class Interrupts {
   }
 
   /** Every raise before the guest was in its handler: a later one finds the interrupt active and pends anew. */
-  private takeRaises(state: DeviceState, guest: number): void {
-    while (state.raises.length > 0 && state.raises.get(0, 0) <= guest) {
+  private takeRaises(state: DeviceState, seen: number): void {
+    while (state.raises.length > 0 && state.raises.get(0, 0) <= seen) {
       if (state.raiseCount === 0) state.raise = state.raises.get(0, 0);
       state.raiseCount++;
       state.raises.shift();

@@ -1,6 +1,7 @@
 import { TWO_32 } from '../../trace/columns.ts';
 import { IOREQ_TYPE, ioreqDir, ioreqSize, ioreqType } from '../../trace/ioreq.ts';
 import { DIR_UNKNOWN, NO_DEVICE, NO_KEY, SPAN_FLAG } from '../../trace/spans.ts';
+import { REG_QUEUE_NOTIFY } from '../../trace/virtio-mmio.ts';
 import type { DeviceMap } from './device-map.ts';
 import { D } from './dom0-ioreqs.ts';
 import type { LossWindows } from './loss-windows.ts';
@@ -12,10 +13,19 @@ import { X } from './xen-waits.ts';
 /** Told of every joined access: what interrupts and requests are made of. */
 export interface AccessListener {
   /**
-   * `guest` = first instant the access is seen (trap, deschedule or Dom0 interrupt), axis ns. `seq` is Dom0's
-   * number, -1 if it has none.
+   * `guest` = first instant of the access on the clock the trace's plan promises (trap or deschedule; the Dom0
+   * interrupt in a trace without a hypervisor), NaN if that was not seen; `seen` = first instant on any clock.
+   * Both axis ns. `seq` is Dom0's number of the ioreq, -1 if it has none.
    */
-  access(device: number, register: number, dir: number, value: number, guest: number, seq: number): void;
+  access(
+    device: number,
+    register: number,
+    dir: number,
+    value: number,
+    guest: number,
+    seen: number,
+    seq: number,
+  ): void;
 }
 
 export interface JoinCounts {
@@ -154,6 +164,8 @@ export class MmioJoin {
         if (device !== NO_DEVICE) key = address - this.devices.devices[device]!.base;
       }
     }
+    // A kick that Dom0's kernel answered (ioeventfd) never reaches the device model's event channel.
+    if (dom0 === undefined && this.hasDom0 && key === REG_QUEUE_NOTIFY) flags |= SPAN_FLAG.KERNEL;
     c.start[row] = start;
     c.total[row] = c.at[sink.plan.totalTo]![row]! - c.at[sink.plan.totalFrom]![row]!;
     c.device[row] = device;
@@ -168,7 +180,8 @@ export class MmioJoin {
 
     if (device !== NO_DEVICE) {
       const seq = dom0?.get(0, D.SEQ) ?? -1;
-      this.listener.access(device, key, c.dir[row]!, c.value[row]!, start, seq);
+      const guest = this.hasXen && xen === undefined ? NaN : start;
+      this.listener.access(device, key, c.dir[row]!, c.value[row]!, guest, start, seq);
     }
     xen?.shift();
     dom0?.shift();

@@ -52,10 +52,12 @@ export function distribution(
   }
   Object.assign(result, { count, mean: sum / count, min, max });
   const wanted = quantiles.map((q) => rankToBin(bins, q, count));
-  const members = collect(values, rows, weights, new Set(wanted.map((w) => w.bin)));
+  const inner = new Set(wanted.filter((_, k) => quantiles[k]! < 1).map((w) => w.bin));
+  const at =
+    weights === null ? plainRanks(values, rows, bins, inner) : weightedRanks(values, rows, weights, inner);
   quantiles.forEach((q, k) => {
     const { bin, before } = wanted[k]!;
-    result.at[k] = q >= 1 ? max : valueAtRank(members.get(bin) ?? [], rankOf(q, count) - before);
+    result.at[k] = q >= 1 ? max : at(bin, rankOf(q, count) - before);
   });
   if (curve !== undefined) drawCurve(bins, count, max, curve);
   return result;
@@ -75,35 +77,55 @@ function rankToBin(bins: Float64Array, q: number, count: number): { bin: number;
   return { bin: bins.length - 1, before };
 }
 
-type Weighted = { v: number; w: number }[];
+/** Value of a rank inside one of the wanted bins. */
+type RankInBin = (bin: number, rank: number) => number;
 
-function collect(
+function plainRanks(
   values: Float64Array,
   rows: number,
-  weights: Float32Array | null,
-  bins: ReadonlySet<number>,
-): Map<number, Weighted> {
+  bins: Float64Array,
+  wanted: ReadonlySet<number>,
+): RankInBin {
+  const place = new Int32Array(bins.length).fill(-1);
+  const lists = [...wanted].map((bin, n) => {
+    place[bin] = n;
+    return new Float64Array(bins[bin]!);
+  });
+  const filled = new Uint32Array(lists.length);
+  for (let i = 0; i < rows; i++) {
+    const n = place[binOf(values[i]!, SUB_BITS)]!;
+    if (n >= 0) lists[n]![filled[n]!++] = values[i]!;
+  }
+  for (const list of lists) list.sort();
+  return (bin, rank) => lists[place[bin]!]?.[Math.max(1, Math.ceil(rank)) - 1] ?? NaN;
+}
+
+function weightedRanks(
+  values: Float64Array,
+  rows: number,
+  weights: Float32Array,
+  wanted: ReadonlySet<number>,
+): RankInBin {
   const want = new Uint8Array(binCount(SUB_BITS));
-  const found = new Map<number, Weighted>();
-  for (const bin of bins) {
+  const lists = new Map<number, { v: number; w: number }[]>();
+  for (const bin of wanted) {
     want[bin] = 1;
-    found.set(bin, []);
+    lists.set(bin, []);
   }
   for (let i = 0; i < rows; i++) {
     const bin = binOf(values[i]!, SUB_BITS);
-    if (want[bin] === 1) found.get(bin)!.push({ v: values[i]!, w: weights === null ? 1 : weights[i]! });
+    if (want[bin] === 1) lists.get(bin)!.push({ v: values[i]!, w: weights[i]! });
   }
-  for (const list of found.values()) list.sort((a, b) => a.v - b.v);
-  return found;
-}
-
-function valueAtRank(list: Weighted, rank: number): number {
-  let seen = 0;
-  for (const { v, w } of list) {
-    seen += w;
-    if (seen >= rank - 1e-6) return v;
-  }
-  return list.at(-1)?.v ?? NaN;
+  for (const list of lists.values()) list.sort((a, b) => a.v - b.v);
+  return (bin, rank) => {
+    const list = lists.get(bin) ?? [];
+    let seen = 0;
+    for (const { v, w } of list) {
+      seen += w;
+      if (seen >= rank - 1e-6) return v;
+    }
+    return list.at(-1)?.v ?? NaN;
+  };
 }
 
 /** Fraction not yet finished, as number of nines (0 = all, 1 = 90 %, 2 = 99 %), against latency in ns. */

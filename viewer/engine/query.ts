@@ -1,4 +1,4 @@
-import { OCTAVES, binOf } from './bins.ts';
+import { binCount, binOf, OCTAVES } from './bins.ts';
 import { distribution, LADDER, type Distribution } from './quantiles.ts';
 import { splitAt, stageFigures, type StageFigures, type StageSplit } from './stages.ts';
 import type { Group, SpanTable } from './table.ts';
@@ -95,6 +95,7 @@ const HEAT_SUB_BITS = [3, 2] as const;
 const MAX_HEAT_ROWS = 128;
 const MIN_COLUMNS = 150;
 const OUTLIERS = 500;
+const OUTLIER_SUB_BITS = 7;
 const OVERVIEW_SLICES = 480;
 
 export function run(table: SpanTable, duration: number, query: Query): Answer {
@@ -269,12 +270,20 @@ function outliers(table: SpanTable, rows: Uint32Array, by: number): Outlier[] {
   const value =
     by < 0 ? (row: number): number => table.total[row]! : (row: number): number => stageOf(table, by, row);
   const keys = new Float64Array(rows.length);
-  for (let k = 0; k < rows.length; k++) keys[k] = value(rows[k]!);
-  const known = keys.filter((v) => !Number.isNaN(v)).sort();
-  const threshold = known[Math.max(0, known.length - OUTLIERS)] ?? Infinity;
+  const bins = new Uint32Array(binCount(OUTLIER_SUB_BITS));
+  for (let k = 0; k < rows.length; k++) {
+    const v = value(rows[k]!);
+    keys[k] = v;
+    if (!Number.isNaN(v)) bins[binOf(v, OUTLIER_SUB_BITS)]!++;
+  }
+  // The bin from which on there are enough: only what lies in it and above is sorted.
+  let least = bins.length - 1;
+  for (let above = bins[least]!; least > 0 && above < OUTLIERS; above += bins[least]!) least--;
   const picked: { row: number; key: number }[] = [];
-  for (let k = 0; k < rows.length; k++)
-    if (keys[k]! >= threshold) picked.push({ row: rows[k]!, key: keys[k]! });
+  for (let k = 0; k < rows.length; k++) {
+    const key = keys[k]!;
+    if (!Number.isNaN(key) && binOf(key, OUTLIER_SUB_BITS) >= least) picked.push({ row: rows[k]!, key });
+  }
   picked.sort((a, b) => b.key - a.key || a.row - b.row);
   return picked.slice(0, OUTLIERS).map(({ row }) => ({
     row,

@@ -97,32 +97,35 @@ function meanSplit(
   least: number,
   most: number,
 ): { rows: number; mean: number; stages: number[] } {
-  const sums = new Float64Array(table.plan.stages.length + 1);
-  const ends = table.plan.stages.map(({ inTotal }, s) =>
-    inTotal
-      ? ([table.at[table.from[s]!], table.at[table.to[s]!]] as const)
-      : ([undefined, undefined] as const),
-  );
+  const near = new Uint32Array(rows.length);
   let n = 0;
+  for (let k = 0; k < rows.length; k++) if (totals[k]! >= least && totals[k]! <= most) near[n++] = k;
+  const { stages } = table.plan;
+  const sums = new Float64Array(stages.length + 1);
+  const rest = new Float64Array(n);
   let weight = 0;
   let sum = 0;
-  for (let k = 0; k < rows.length; k++) {
-    const total = totals[k]!;
-    if (total < least || total > most) continue;
-    const w = weights === null ? 1 : weights[k]!;
-    n++;
+  for (let j = 0; j < n; j++) {
+    const w = weights === null ? 1 : weights[near[j]!]!;
+    rest[j] = totals[near[j]!]!;
     weight += w;
-    sum += total * w;
-    let rest = total;
-    for (let s = 0; s < ends.length; s++) {
-      const [from, to] = ends[s]!;
-      if (from === undefined || to === undefined) continue;
-      const d = to[rows[k]!]! - from[rows[k]!]!;
+    sum += rest[j]! * w;
+  }
+  for (let s = 0; s < stages.length; s++) {
+    const from = table.at[table.from[s]!];
+    const to = table.at[table.to[s]!];
+    if (from === undefined || to === undefined || !stages[s]!.inTotal) continue;
+    for (let j = 0; j < n; j++) {
+      const row = rows[near[j]!]!;
+      const d = to[row]! - from[row]!;
       if (Number.isNaN(d)) continue;
-      sums[s]! += d * w;
-      rest -= d;
+      sums[s]! += weights === null ? d : d * weights[near[j]!]!;
+      rest[j]! -= d;
     }
-    if (rest > 1) sums[ends.length]! += rest * w;
+  }
+  for (let j = 0; j < n; j++) {
+    // Sums of absolute times round in their last bits; what is below a nanosecond is that, not a gap.
+    if (rest[j]! > 1) sums[stages.length]! += weights === null ? rest[j]! : rest[j]! * weights[near[j]!]!;
   }
   return { rows: n, mean: sum / weight, stages: [...sums].map((v) => v / weight) };
 }

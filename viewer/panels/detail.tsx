@@ -68,8 +68,10 @@ export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
         <Pair name="starts at" value={instant(d.start)} />
         {d.vcpu !== NO_VCPU && <Pair name="vCPU" value={`v${d.vcpu}`} />}
         <Pair name={AMOUNT[family]} value={family === 'mmio' ? `${d.amount} B` : count(d.amount)} />
-        <Pair name={VALUE[family]} value={family === 'request' ? count(d.value) : hex} />
-        {family !== 'mmio' && (
+        {family !== 'injection' && (
+          <Pair name={VALUE[family]} value={family === 'request' ? count(d.value) : hex} />
+        )}
+        {(family === 'interrupt' || family === 'request') && (
           <Pair name={family === 'request' ? 'notify' : 'number'} value={`#${d.joint}`} />
         )}
         {d.flags !== 0 && <Pair name="notes" value={flagNames(d.flags).join(', ')} />}

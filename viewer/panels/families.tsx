@@ -68,6 +68,7 @@ function Chips({ loaded }: { loaded: Loaded }): JSX.Element {
   }
   return (
     <div class="chips">
+      <span class="small">{chips.length === 0 ? 'Showing everything' : 'Showing only'}</span>
       {chips.map(({ text, clear }) => (
         <button type="button" class="chip" key={text} onClick={clear} aria-label={`Remove: ${text}`}>
           {safeText(text)} <span aria-hidden="true">×</span>

@@ -1,4 +1,4 @@
-import { EventBatch } from '../../../trace/columns.ts';
+import type { EventBatch } from '../../../trace/columns.ts';
 import { K } from '../../../trace/events.ts';
 import { NO_DOMID, NO_PID, NO_VCPU } from '../../../trace/ids.ts';
 import type { StringTable } from '../../../trace/strings.ts';
@@ -97,8 +97,8 @@ export class PageMerge {
     const binding = this.bindings[slot]!;
     const fits = out.capacity - out.length >= binding.rows;
     const rows = fits ? out : this.spill.take(binding.rows);
-    const { view, bytes, at, length, ts, cpu } = lane;
-    if (!this.decoder.decode(binding, view, bytes, at, length, ts, cpu, rows)) {
+    const { at, length, ts, cpu } = lane;
+    if (!this.decoder.decode(binding, lane, at, length, ts, cpu, rows)) {
       const expected = `at least ${binding.minBytes} bytes with every part inside`;
       lane.reject(`record of ${binding.name} does not hold its fields`, expected, `${length} bytes`);
       return true;

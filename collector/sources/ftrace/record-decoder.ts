@@ -24,6 +24,15 @@ const DOMID_FIRST_RESERVED = 0x7ff0;
 const SPI_FIRST = 32;
 const SPI_LAST = 1019;
 
+/** What holds a record: its bytes, and the text of the part of them that the record lies in. */
+export interface RecordBytes {
+  readonly view: DataView;
+  readonly bytes: Buffer;
+  /** Place in `bytes` of the first character of `latin1()`, one character a byte. */
+  readonly textStart: number;
+  latin1(): string;
+}
+
 /** Turns one ftrace record into rows, by the binding of its event. Holds no state between records. */
 export class RecordDecoder {
   /** How many prints held each of QEMU's events; names by the same number in `qemuNames`. */
@@ -50,8 +59,7 @@ export class RecordDecoder {
    */
   decode(
     binding: EventBinding,
-    view: DataView,
-    bytes: Buffer,
+    source: RecordBytes,
     base: number,
     length: number,
     ts: number,
@@ -59,6 +67,7 @@ export class RecordDecoder {
     out: EventBatch,
   ): boolean {
     if (length < binding.minBytes) return false;
+    const view = source.view;
     const pid = readLow(view, base, binding.pid) | 0;
     switch (binding.shape) {
       case SHAPE.PLAIN: {
@@ -86,10 +95,10 @@ export class RecordDecoder {
         return true;
       }
       case SHAPE.PRINT:
-        this.print(binding, bytes, base, length, ts, cpu, pid, out);
+        this.print(binding, source, base, length, ts, cpu, pid, out);
         return true;
       case SHAPE.IRQ_ENTRY:
-        return this.irqEntry(binding, view, bytes, base, length, ts, cpu, pid, out);
+        return this.irqEntry(binding, view, source.bytes, base, length, ts, cpu, pid, out);
       default: {
         const row = out.push(ts, binding.kind, cpu, NO_DOMID, NO_VCPU, pid);
         out.arg0[row] = binding.nameId;
@@ -126,7 +135,7 @@ export class RecordDecoder {
   /** Text of trace_marker: an event of QEMU's ftrace backend, or anything. */
   private print(
     binding: EventBinding,
-    bytes: Buffer,
+    source: RecordBytes,
     base: number,
     length: number,
     ts: number,
@@ -134,26 +143,40 @@ export class RecordDecoder {
     pid: number,
     out: EventBatch,
   ): void {
+    const { bytes, textStart } = source;
     const start = base + binding.refs[0]!;
-    let end = bytes.indexOf(0, start);
-    if (end < 0 || end > base + length) end = base + length;
-    while (end > start && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--;
-    // QEMU's events are ASCII: bytes are characters. Anything else only has to be told apart from them.
-    if (this.qemuEvent(bytes.toString('latin1', start, end), out, ts, cpu, pid)) return;
+    const last = base + length;
+    // The text's NUL is followed by what fills the record up to 4 bytes, nothing else, if QEMU wrote it.
+    let end = Math.max(start, last - 4);
+    while (end < last && bytes[end] !== 0) end++;
+    while (end > start && isLineEnd(bytes[end - 1]!)) end--;
+    // Events are ASCII: bytes are characters. Anything else only has to be told apart from them.
+    if (this.qemuEvent(source.latin1(), start - textStart, end - textStart, out, ts, cpu, pid)) return;
+    end = start;
+    while (end < last && bytes[end] !== 0) end++;
+    while (end > start && isLineEnd(bytes[end - 1]!)) end--;
     const row = out.push(ts, K.DOM0_MARKER, cpu, NO_DOMID, NO_VCPU, pid);
     out.arg0[row] = this.texts.intern(bytes, start, end);
   }
 
   /** Appends the row of a trace_marker text that is already a string (Latin-1: a character a byte). */
   marker(text: string, out: EventBatch, ts: number, cpu: number, pid: number): void {
-    if (this.qemuEvent(text, out, ts, cpu, pid)) return;
+    if (this.qemuEvent(text, 0, text.length, out, ts, cpu, pid)) return;
     const row = out.push(ts, K.DOM0_MARKER, cpu, NO_DOMID, NO_VCPU, pid);
     this.plainMarkers++;
     out.arg0[row] = this.strings.intern(Buffer.from(text, 'latin1').toString('utf8'));
   }
 
-  private qemuEvent(text: string, out: EventBatch, ts: number, cpu: number, pid: number): boolean {
-    const event = this.qemu.parse(text, 0, text.length, out, ts, cpu, pid);
+  private qemuEvent(
+    text: string,
+    start: number,
+    end: number,
+    out: EventBatch,
+    ts: number,
+    cpu: number,
+    pid: number,
+  ): boolean {
+    const event = this.qemu.parse(text, start, end, out, ts, cpu, pid);
     if (event < 0) return false;
     while (this.prints.length <= event) this.prints.push(0);
     this.prints[event]!++;
@@ -176,10 +199,15 @@ export class RecordDecoder {
     const end = start + (place >>> 16);
     if (end > length) return false;
     const row = out.push(ts, binding.kind, cpu, NO_DOMID, NO_VCPU, pid);
-    out.arg0[row] = readLow(view, base, binding.refs[0]!);
-    out.arg1[row] = this.texts.intern(bytes, base + start, base + end);
+    const irq = readLow(view, base, binding.refs[0]!);
+    out.arg0[row] = irq;
+    out.arg1[row] = this.texts.internLike(irq, bytes, base + start, base + end);
     return true;
   }
+}
+
+function isLineEnd(byte: number): boolean {
+  return byte === 0x0a || byte === 0x0d;
 }
 
 function setColumn(
@@ -190,7 +218,9 @@ function setColumn(
   base: number,
   ref: FieldRef,
 ): void {
-  const low = readLow(view, base, ref);
+  // Four or eight bytes, which nearly all fields have, start with their low half.
+  const low =
+    (ref & 12) === 0 || ref < 0 ? readLow(view, base, ref) : view.getUint32(base + (ref >> 5), true);
   switch (column) {
     case COLUMN.ADDR:
       out.addr[2 * row] = low;

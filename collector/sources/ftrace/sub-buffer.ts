@@ -2,6 +2,7 @@ import { TWO_32 } from '../../../trace/columns.ts';
 import { isTraceError, TraceError } from '../../../trace/errors.ts';
 import type { ByteSource } from '../../input/byte-source.ts';
 import type { PageLayout } from './event-format.ts';
+import type { RecordBytes } from './record-decoder.ts';
 
 /** `lost` of a lane that stands on a record. */
 export const NOT_LOST = -1;
@@ -26,7 +27,7 @@ const MAX_SPAN = 2 ** 53;
  * record lies in `bytes` at `at` with `length` bytes, or `lost` events were dropped at this point (0 = an
  * unknown number). After false there is no more; `error` says why if it is not the end of the input.
  */
-export class PageLane {
+export class PageLane implements RecordBytes {
   readonly cpu: number;
   readonly input: ByteSource;
   readonly view: DataView;
@@ -44,6 +45,9 @@ export class PageLane {
   /** Input offset of bytes[0], and how many bytes are there. */
   private chunkAt: number;
   private have = 0;
+  /** The page at hand, and its text once it was asked for. */
+  textStart = 0;
+  private text: string | undefined;
   /** In `bytes`: the page after this one, the next record, the end of this page's records. */
   private nextPageAt = 0;
   private pos = 0;
@@ -89,9 +93,10 @@ export class PageLane {
     this.epochLow = Number(epoch & 0xffffffffn);
   }
 
-  /** Input offset of the record or header at hand. */
-  get offset(): number {
-    return this.chunkAt + this.at;
+  /** The page at hand as text: one native call serves all texts of the page. */
+  latin1(): string {
+    const { textStart, layout } = this;
+    return (this.text ??= this.bytes.toString('latin1', textStart, textStart + layout.pageBytes));
   }
 
   next(): boolean {
@@ -193,6 +198,8 @@ export class PageLane {
     const end = page + dataOffset + commit;
     this.cut = left < pageBytes;
     this.nextPageAt = page + pageBytes;
+    this.textStart = page;
+    this.text = undefined;
     this.pos = page + dataOffset;
     this.dataEnd = Math.min(end, this.have);
     const missed = (word & MISSED_EVENTS) !== 0;

@@ -3,7 +3,7 @@ import type { StringTable } from '../../../trace/strings.ts';
 import { bindEvent, sourceRoles, type EventBinding, type SourceRoles } from './binding.ts';
 import type { EventField, EventFormat } from './event-format.ts';
 import type { ProbeDefinition, ProbeDefinitions } from './probes.ts';
-import type { RecordDecoder } from './record-decoder.ts';
+import type { RecordBytes, RecordDecoder } from './record-decoder.ts';
 import { isInteger, putInteger } from './text-number.ts';
 
 /** "(evtchn_read+0x0/0x310 [xen_evtchn])", "(caller+0x.. <- evtchn_read)", "(0xffff8000)". */
@@ -14,12 +14,10 @@ const SYMBOL =
 /** Kinds of line (name and fields) that are told apart; hostile text could make any number. */
 const MAX_SHAPES = 4096;
 
-interface Shape {
+interface Shape extends RecordBytes {
   readonly binding: EventBinding;
   readonly keys: readonly string[];
   readonly numeric: readonly boolean[];
-  readonly record: Buffer;
-  readonly view: DataView;
   readonly words: Uint32Array;
 }
 
@@ -60,8 +58,7 @@ export class TextProbes {
       if (!putInteger(shape.words, HEADER_WORDS + 2 * i, values[i]?.[1] ?? '')) return false;
     }
     shape.words[1] = pid;
-    const { binding, view, record } = shape;
-    return this.decoder.decode(binding, view, record, 0, record.length, ts, cpu, out);
+    return this.decoder.decode(shape.binding, shape, 0, shape.bytes.length, ts, cpu, out);
   }
 
   private shape(name: string, body: string): Shape {
@@ -72,12 +69,13 @@ export class TextProbes {
     if (this.shapes.size >= MAX_SHAPES) this.shapes.clear();
     const { format, definition } = describe(name, body);
     const binding = bindEvent(format, this.definitions(definition), this.roles, this.strings);
-    const record = Buffer.alloc(4 * (HEADER_WORDS + 2 * values.length));
-    const view = new DataView(record.buffer, record.byteOffset, record.length);
-    const words = new Uint32Array(record.buffer, record.byteOffset, record.length / 4);
+    const bytes = Buffer.alloc(4 * (HEADER_WORDS + 2 * values.length));
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
     const keys = values.map(([k]) => k);
     const numeric = values.map(([, value]) => isInteger(value));
-    const shape = { binding, keys, numeric, record, view, words };
+    const latin1 = (): string => bytes.toString('latin1');
+    const shape = { binding, keys, numeric, bytes, view, words, textStart: 0, latin1 };
     this.shapes.set(key, shape);
     return shape;
   }
