@@ -18,7 +18,7 @@ import { EventBatch } from '../trace/columns.ts';
 const GOAL = 10;
 const ROUNDS = 3;
 const SAMPLE = join('fixtures', 'raw', 'ftrace', 'log-backend');
-const REPEATS = 740;
+const REPEATS = 1480;
 
 interface Cost {
   cpu: number;

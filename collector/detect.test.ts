@@ -144,8 +144,8 @@ describe('auxiliary files', () => {
     (name) => {
       const sample = SAMPLES[name] ?? '';
       expect(sample).not.toBe('');
-      expect(recogniseAux(Buffer.from(sample))?.name).toBe(name);
-      expect(formatOf(Buffer.from(sample))).toBeUndefined();
+      const what = whatIs(Buffer.from(sample));
+      expect([what.raw?.name, what.aux?.name]).toEqual([undefined, name]);
     },
   );
 });

@@ -56,7 +56,7 @@ async function failure(promise: Promise<unknown>): Promise<TraceError> {
 /** What must not depend on names, order or compression of the files. */
 function essence(manifest: Manifest): object {
   const { host, domid, vcpus, devices, deviceModels, clock } = manifest;
-  const sources = manifest.sources.map(({ files: _, ...facts }) => facts);
+  const sources = manifest.sources.map((facts) => ({ ...facts, files: [] }));
   return { host, domid, vcpus, devices, deviceModels, clock, sources };
 }
 
@@ -308,7 +308,6 @@ describe('recorded accesses', () => {
     const out = fresh();
     const { manifest } = await run([input], out);
     expect(manifest.sources[0]).toMatchObject({ id: 'rec', format: 'access-jsonl', clock: { unit: 'none' } });
-    expect(manifest.devices.length).toBeGreaterThan(0);
     const records = readFileSync(input, 'utf8')
       .trim()
       .split('\n')
@@ -326,8 +325,9 @@ describe('recorded accesses', () => {
     expect(n).toBe(records.length);
     expect(trace.recording('nothing')).toBeUndefined();
     expect(trace.recording('../rec')).toBeUndefined();
-    truncateSync(join(out, 'recording-rec.arrows'), 5000);
-    expect(() => [...openTrace(out).recording('rec')!]).toThrow('E_TRACE_DAMAGED' as never);
+    const path = join(out, 'recording-rec.arrows');
+    truncateSync(path, readFileSync(path).length - 20);
+    expect(() => [...openTrace(out).recording('rec')!]).toThrow('ends inside a record batch');
   });
 });
 

@@ -17,7 +17,9 @@ const FULL: Manifest = {
   },
   domid: 5,
   vcpus: 1,
-  devices: [{ name: 'blk0', kind: 'blk', base: 0x02000000, size: 0x200, spi: 33, origin: 'events', spiDerived: true }],
+  devices: [
+    { name: 'blk0', kind: 'blk', base: 0x02000000, size: 0x200, spi: 33, origin: 'events', spiDerived: true },
+  ],
   deviceModels: [{ pid: 1858, name: 'qemu-xen', threads: [1858, 1861] }],
   tasks: { '1': 'xinit' },
   sources: [

@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { eventSchema, toRecordBatch } from './arrow-events.ts';
 import { ArrowFile } from './arrow-file.ts';
 import { recordingSchema, toRecordingRecordBatch } from './arrow-recording.ts';
@@ -167,7 +167,7 @@ export class RecordingWriter {
 function makeDirectory(dir: string): boolean {
   try {
     if (!existsSync(dir)) {
-      mkdirSync(dir, { recursive: true });
+      makeParents(resolve(dir));
       return true;
     }
     if (readdirSync(dir).length === 0) return false;
@@ -178,4 +178,11 @@ function makeDirectory(dir: string): boolean {
     throw new TraceError('E_WRITE', `cannot be made (${code})`, { source: dir });
   }
   throw new TraceError('E_EXISTS', 'the directory is not empty', { source: dir });
+}
+
+/** Not mkdir's own recursion: that one never ends where the file system says ENOENT to any new name (/proc). */
+function makeParents(dir: string): void {
+  const parent = dirname(dir);
+  if (parent !== dir && !existsSync(parent)) makeParents(parent);
+  mkdirSync(dir);
 }

@@ -2,8 +2,12 @@ import { render } from 'preact';
 import { App } from './app.tsx';
 import { start } from './data.ts';
 import { fromHash, toHash, view } from './state.ts';
-import './styles.css';
 import 'uplot/dist/uPlot.min.css';
+import './styles/themes.css';
+import './styles/layout.css';
+import './styles/charts.css';
+import './styles/tables.css';
+import './styles/panels.css';
 
 view.set(fromHash(location.hash));
 

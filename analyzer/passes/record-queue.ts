@@ -17,8 +17,9 @@ export class RecordQueue {
   push(record: Float64Array, at = 0): void {
     const capacity = this.ring.length / this.width;
     if (this.length === capacity) this.grow(capacity);
-    const slot = (this.first + this.length) % (this.ring.length / this.width);
-    this.ring.set(record.subarray(at, at + this.width), slot * this.width);
+    const { ring, width } = this;
+    const to = ((this.first + this.length) % (ring.length / width)) * width;
+    for (let f = 0; f < width; f++) ring[to + f] = record[at + f]!;
     this.length++;
   }
 

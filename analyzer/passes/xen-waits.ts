@@ -3,6 +3,10 @@ import { IOREQ_TYPE, ioreqType } from '../../trace/ioreq.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { RecordQueue } from './record-queue.ts';
 
+// Module constants: a loop over events must not look a property up for every row.
+const { XEN_RUNSTATE, XEN_WAKE, ARM_S2_ABORT, ARM_S2_RESUME, ARM_IOREQ_SEND, ARM_IOREQ_DONE } = K;
+const { RUNNING, OFFLINE } = RUNSTATE;
+
 /** Fields of one ioreq as the hypervisor saw it; times in trace-axis ns, NaN where not seen. */
 export const X = {
   TRAP: 0,
@@ -59,19 +63,20 @@ export class XenWaits {
   }
 
   rows(batch: EventColumns, t: Float64Array, from: number, to: number): void {
-    const { domid, vcpus } = this.bounds;
-    const kind = batch.kind;
-    const doms = batch.domid;
-    const vs = batch.vcpu;
+    const { domid } = this;
+    const vcpus = this.queues.length;
+    const { kind, domid: doms, vcpu } = batch;
     for (let i = from; i < to; i++) {
-      if (doms[i] !== domid) continue;
       const k = kind[i]!;
-      if (k === K.XEN_OTHER) continue;
-      const v = vs[i]!;
-      if (v >= vcpus) continue;
-      if (k === K.XEN_RUNSTATE) this.runstate(v, batch.arg0[i]!, batch.arg1[i]!, t[i]!);
-      else if (k === K.XEN_WAKE) this.wake(v, t[i]!);
-      else if (k >= K.ARM_S2_ABORT && k <= K.ARM_IOREQ_DONE) this.tracePoint(batch, i, k, v, t[i]!);
+      // Most records are neither: the kind is looked at first, and alone.
+      if (k === XEN_RUNSTATE) {
+        if (doms[i] === domid && vcpu[i]! < vcpus)
+          this.runstate(vcpu[i]!, batch.arg0[i]!, batch.arg1[i]!, t[i]!);
+      } else if (k === XEN_WAKE) {
+        if (doms[i] === domid && vcpu[i]! < vcpus) this.wake(vcpu[i]!, t[i]!);
+      } else if (k >= ARM_S2_ABORT && k <= ARM_IOREQ_DONE) {
+        if (doms[i] === domid && vcpu[i]! < vcpus) this.tracePoint(batch, i, k, vcpu[i]!, t[i]!);
+      }
     }
   }
 
@@ -94,14 +99,10 @@ export class XenWaits {
     }
   }
 
-  private get bounds(): { domid: number; vcpus: number } {
-    return { domid: this.domid, vcpus: this.queues.length };
-  }
-
   private runstate(v: number, old: number, now: number, t: number): void {
     const at = v * X_WIDTH;
     const open = this.open;
-    if (now === RUNSTATE.OFFLINE && old === RUNSTATE.RUNNING) {
+    if (now === OFFLINE && old === RUNNING) {
       this.counts.offline++;
       if (!this.patched) {
         if (!Number.isNaN(open[at + X.OFFLINE]!)) this.counts.cut++;
@@ -113,8 +114,8 @@ export class XenWaits {
       return;
     }
     if (Number.isNaN(open[at + X.OFFLINE]!)) return;
-    if (old === RUNSTATE.OFFLINE && Number.isNaN(open[at + X.WAKE]!)) open[at + X.WAKE] = t;
-    if (now === RUNSTATE.RUNNING && Number.isNaN(open[at + X.RUNNING]!)) {
+    if (old === OFFLINE && Number.isNaN(open[at + X.WAKE]!)) open[at + X.WAKE] = t;
+    if (now === RUNNING && Number.isNaN(open[at + X.RUNNING]!)) {
       open[at + X.RUNNING] = t;
       if (!this.patched) this.emit(v, X.OFFLINE, t);
     }
@@ -130,12 +131,12 @@ export class XenWaits {
     const at = v * X_WIDTH;
     const open = this.open;
     switch (kind) {
-      case K.ARM_S2_ABORT:
+      case ARM_S2_ABORT:
         if (!Number.isNaN(open[at + X.SEND]!)) this.counts.cut++;
         this.reset(at);
         open[at + X.TRAP] = t;
         break;
-      case K.ARM_IOREQ_SEND:
+      case ARM_IOREQ_SEND:
         this.counts.send++;
         // Two sends without a resume between: the end of the first was lost.
         if (!Number.isNaN(open[at + X.SEND]!)) {
@@ -148,7 +149,7 @@ export class XenWaits {
         open[at + X.DATA_LO] = batch.data[2 * i]!;
         open[at + X.INFO] = batch.arg0[i]!;
         break;
-      case K.ARM_IOREQ_DONE:
+      case ARM_IOREQ_DONE:
         this.counts.done++;
         if (Number.isNaN(open[at + X.SEND]!)) break;
         open[at + X.DONE] = t;
@@ -156,7 +157,7 @@ export class XenWaits {
           this.emit(v, X.SEND, t);
         }
         break;
-      case K.ARM_S2_RESUME:
+      case ARM_S2_RESUME:
         if (Number.isNaN(open[at + X.TRAP]!)) break;
         if (Number.isNaN(open[at + X.SEND]!)) {
           this.counts.handledInXen++;
@@ -179,7 +180,8 @@ export class XenWaits {
   }
 
   private reset(at: number): void {
-    this.open.fill(NaN, at, at + X_WIDTH);
+    const { open } = this;
+    for (let f = 0; f < X_WIDTH; f++) open[at + f] = NaN;
   }
 }
 

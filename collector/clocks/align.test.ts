@@ -30,7 +30,7 @@ function check(host: Host): ClockRelation {
   const relation = alignClocks(host.input);
   if (relation === undefined) throw new Error(`no relation: ${explainAlignment(host.input).refusal ?? ''}`);
   const found = errors(host, relation);
-  // A count of 16 ns is what the model's own readings are worth.
+  // 1 ns: Dom0's reading is cut to whole ones.
   expect(found.reference).toBeLessThanOrEqual(relation.errorNs + 1);
   expect(found.largest).toBeLessThanOrEqual(relation.maxErrorNs + 1);
   return relation;

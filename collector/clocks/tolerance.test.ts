@@ -5,8 +5,7 @@ import { clockRefusal, multShift, rateTolerance } from './tolerance.ts';
 
 describe('multShift', () => {
   it.each([
-    // The kernel prints these for sched_clock and the arch_sys_counter of well-known boards:
-    // "sched_clock: 56 bits at 19MHz, resolution 52ns", clocksource mult << shift of 62.5 MHz is 16 ns exactly.
+    // Periods that are whole nanoseconds need no rounding.
     [62_500_000, 600, 16],
     [62_500_000, 3600, 16],
     [100_000_000, 600, 10],

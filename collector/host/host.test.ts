@@ -134,7 +134,7 @@ describe('the traced domain', () => {
   const command =
     (domid: number) =>
     (f: HostFindings): void => {
-      qemuCommandLine.read!(`/usr/bin/qemu\0-xen-domid\0${domid}\0-smp\0${'2'}\0`, f, 'q');
+      qemuCommandLine.read!(`/usr/bin/qemu\0-xen-domid\0${domid}\0-smp\x002\0`, f, 'q');
     };
   const list = (f: HostFindings): void => {
     xlList.read!('[{"domid":0,"config":{}},{"domid":9,"config":{"b_info":{"max_vcpus":4}}}]', f, 'l');

@@ -2,8 +2,7 @@ import type { JSX } from 'preact';
 import { SPAN_FAMILIES } from '../../trace/manifest.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import { familyReport, tableOf, zoom, type Loaded } from '../data.ts';
-import { count, duration, FAMILY_TITLE, groupName, instant, safeText } from '../format.ts';
-import { deviceName } from '../format.ts';
+import { count, deviceName, duration, FAMILY_TITLE, groupName, instant, safeText } from '../format.ts';
 import { showFamily, update, useAtom, view } from '../state.ts';
 
 export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
@@ -43,7 +42,7 @@ function Chips({ loaded }: { loaded: Loaded }): JSX.Element {
   const chips: { text: string; clear: () => void }[] = [];
   if (window !== null) {
     chips.push({
-      text: `shown ${instant(window.lo)} + ${duration(window.hi - window.lo)}`,
+      text: `from ${instant(window.lo)} for ${duration(window.hi - window.lo)}`,
       clear: () => {
         zoom(null);
       },

@@ -146,15 +146,11 @@ export class RecordDecoder {
     const { bytes, textStart } = source;
     const start = base + binding.refs[0]!;
     const last = base + length;
-    // The text's NUL is followed by what fills the record up to 4 bytes, nothing else, if QEMU wrote it.
-    let end = Math.max(start, last - 4);
+    let end = start;
     while (end < last && bytes[end] !== 0) end++;
     while (end > start && isLineEnd(bytes[end - 1]!)) end--;
     // Events are ASCII: bytes are characters. Anything else only has to be told apart from them.
     if (this.qemuEvent(source.latin1(), start - textStart, end - textStart, out, ts, cpu, pid)) return;
-    end = start;
-    while (end < last && bytes[end] !== 0) end++;
-    while (end > start && isLineEnd(bytes[end - 1]!)) end--;
     const row = out.push(ts, K.DOM0_MARKER, cpu, NO_DOMID, NO_VCPU, pid);
     out.arg0[row] = this.texts.intern(bytes, start, end);
   }
