@@ -1,3 +1,4 @@
+import type { AxisLine } from '../trace/axis.ts';
 import type { EventColumns } from '../trace/columns.ts';
 import { TWO_32 } from '../trace/columns.ts';
 import { K } from '../trace/events.ts';
@@ -29,6 +30,9 @@ import type { TimedStream } from './streams.ts';
 import { walk } from './streams.ts';
 import type { TraceView } from './view.ts';
 import { timedStreams } from './view.ts';
+
+// Module constants: a loop over events must not look a property up for every row.
+const { DM_BLK_DONE, DM_NOTIFY, DM_QUEUE_NOTIFY, DM_SET_IRQ, DM_SET_STATUS, DOM0_SET_IRQ_LEVEL } = K;
 
 /** What the passes counted, beside the spans they gave out. */
 export interface PassResults {
@@ -117,7 +121,7 @@ export function runPasses(
     ...consumers,
     (plan, batch) => {
       for (let i = 0; i < batch.length; i++) countAccess(access, batch.flags[i]!, batch.dir[i]!);
-      void plan;
+      plan;
     },
   ];
   const mmioSink = mmio === undefined ? undefined : new SpanSink(mmio, mmioConsumers);
@@ -147,12 +151,12 @@ export function runPasses(
   const streams = [xen, dom0].filter((s): s is TimedStream => s !== undefined);
   walk(
     streams,
-    (n, batch, t, from, to) => {
+    (n, batch, line, from, to) => {
       if (streams[n] === xen) {
-        waits.rows(batch, t, from, to);
-        injections?.rows(batch, t, from, to);
+        waits.rows(batch, line, from, to);
+        injections?.rows(batch, line, from, to);
       } else {
-        deviceModel.rows(batch, t, from, to);
+        deviceModel.rows(batch, line, from, to);
       }
     },
     (watermark) => {
@@ -226,37 +230,39 @@ class DeviceModelEvents {
     this.deviceOfSpi = Int32Array.from({ length: 1024 }, (_, spi) => devices.bySpi(spi));
   }
 
-  rows(batch: EventColumns, t: Float64Array, from: number, to: number): void {
+  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
+    const { ts } = batch;
+    const { scale, shift } = line;
     const { kind, arg0, arg1 } = batch;
     let begin = from;
     for (let i = from; i < to; i++) {
       const k = kind[i]!;
-      if (k === K.DOM0_SET_IRQ_LEVEL) {
+      if (k === DOM0_SET_IRQ_LEVEL) {
         const spi = arg0[i]!;
         const ours = this.domid === undefined || batch.domid[i] === this.domid;
         if (!ours || arg1[i] !== 1 || spi >= this.deviceOfSpi.length) continue;
-        this.raised(this.deviceOfSpi[spi]!, t[i]!);
-      } else if (k === K.DM_SET_IRQ) {
+        this.raised(this.deviceOfSpi[spi]!, ts[i]! * scale + shift);
+      } else if (k === DM_SET_IRQ) {
         if (!this.raisesFromTrace || arg1[i] !== 1) continue;
         const spi = arg0[i]!;
         this.raised(
           spi > 0 && spi < this.deviceOfSpi.length ? this.deviceOfSpi[spi]! : this.notifying,
-          t[i]!,
+          ts[i]! * scale + shift,
         );
-      } else if (k >= K.DM_QUEUE_NOTIFY && k <= K.DM_BLK_DONE) {
+      } else if (k >= DM_QUEUE_NOTIFY && k <= DM_BLK_DONE) {
         // The ioreqs up to here tell which one the device model is serving.
-        this.ioreqs.rows(batch, t, begin, i);
+        this.ioreqs.rows(batch, line, begin, i);
         begin = i;
-        if (k === K.DM_SET_STATUS) this.setStatus(batch, i);
+        if (k === DM_SET_STATUS) this.setStatus(batch, i);
         else {
-          if (k === K.DM_NOTIFY) {
+          if (k === DM_NOTIFY) {
             this.notifying = this.requests.deviceOf(batch.addr[2 * i]!, batch.addr[2 * i + 1]!);
           }
-          this.requests.event(batch, i, t[i]!);
+          this.requests.event(batch, i, ts[i]! * scale + shift);
         }
       }
     }
-    this.ioreqs.rows(batch, t, begin, to);
+    this.ioreqs.rows(batch, line, begin, to);
   }
 
   private raised(device: number, t: number): void {

@@ -1,3 +1,4 @@
+import type { AxisLine } from '../trace/axis.ts';
 import type { EventColumns } from '../trace/columns.ts';
 import { K, RUNSTATE } from '../trace/events.ts';
 import { DOM0, DOMID_IDLE } from '../trace/ids.ts';
@@ -7,6 +8,18 @@ import { LossWindows } from './passes/loss-windows.ts';
 import { PortVotes } from './passes/port-votes.ts';
 import type { TimedStream } from './streams.ts';
 import { walk } from './streams.ts';
+
+// Module constants: a loop over events must not look a property up for every row.
+const {
+  DM_IOREQ,
+  DM_SET_IRQ,
+  DOM0_EVTCHN_NOTIFY,
+  DOM0_IOREQ_ANSWERED,
+  DOM0_LOST,
+  DOM0_SET_IRQ_LEVEL,
+  XEN_LOST,
+  XEN_RUNSTATE,
+} = K;
 
 /** GUEST_MAX_VCPUS on Arm (xen/include/public/arch-arm.h). */
 const MAX_VCPUS = 128;
@@ -40,57 +53,61 @@ export function scout(
   const lastOnCpu = new Float64Array(1024).fill(-Infinity);
   let vcpus = manifest.vcpus ?? 1;
 
-  const xenRows = (batch: EventColumns, t: Float64Array, from: number, to: number): void => {
+  const xenRows = (batch: EventColumns, line: AxisLine, from: number, to: number): void => {
+    const { ts } = batch;
+    const { scale, shift } = line;
     for (let i = from; i < to; i++) {
       const k = batch.kind[i]!;
-      if (k === K.XEN_LOST) {
+      if (k === XEN_LOST) {
         const first = (BigInt(batch.data[2 * i + 1]!) << 32n) | BigInt(batch.data[2 * i]!);
-        const begin = first === 0n ? -Infinity : Number(first - xenEpoch) * xen!.scale + xen!.shift;
-        xenLosses.add(Math.min(begin, t[i]!), t[i]!);
-      } else if (k === K.XEN_RUNSTATE && batch.domid[i] === domid) {
+        const begin = first === 0n ? -Infinity : Number(first - xenEpoch) * scale + shift;
+        xenLosses.add(Math.min(begin, ts[i]! * scale + shift), ts[i]! * scale + shift);
+      } else if (k === XEN_RUNSTATE && batch.domid[i] === domid) {
         const v = batch.vcpu[i]!;
         if (v >= MAX_VCPUS) continue;
         if (v >= vcpus) vcpus = v + 1;
-        if (batch.arg1[i] === RUNSTATE.OFFLINE) votes.waitBegins(v, t[i]!);
-        else if (batch.arg0[i] === RUNSTATE.OFFLINE) votes.waitEnds(v, t[i]!);
+        if (batch.arg1[i] === RUNSTATE.OFFLINE) votes.waitBegins(v, ts[i]! * scale + shift);
+        else if (batch.arg0[i] === RUNSTATE.OFFLINE) votes.waitEnds(v, ts[i]! * scale + shift);
       }
     }
   };
-  const dom0Rows = (batch: EventColumns, t: Float64Array, from: number, to: number): void => {
+  const dom0Rows = (batch: EventColumns, line: AxisLine, from: number, to: number): void => {
+    const { ts } = batch;
+    const { scale, shift } = line;
     for (let i = from; i < to; i++) {
       const cpu = batch.cpu[i]! & 1023;
       switch (batch.kind[i]) {
-        case K.DOM0_LOST:
-          dom0Losses.add(lastOnCpu[cpu]!, t[i]!);
+        case DOM0_LOST:
+          dom0Losses.add(lastOnCpu[cpu]!, ts[i]! * scale + shift);
           break;
-        case K.DOM0_EVTCHN_NOTIFY:
-          votes.notify(batch.pid[i]!, batch.arg1[i]!, t[i]!);
+        case DOM0_EVTCHN_NOTIFY:
+          votes.notify(batch.pid[i]!, batch.arg1[i]!, ts[i]! * scale + shift);
           break;
-        case K.DOM0_IOREQ_ANSWERED:
+        case DOM0_IOREQ_ANSWERED:
           if (ioreqState(batch.arg0[i]!) === IOREQ_STATE.RESP_READY)
             votes.slot(batch.arg2[i]!, batch.vcpu[i]!);
           if (batch.vcpu[i]! >= vcpus && ioreqState(batch.arg0[i]!) !== 0)
             vcpus = Math.min(MAX_VCPUS, batch.vcpu[i]! + 1);
           break;
-        case K.DM_IOREQ:
-        case K.DM_SET_IRQ:
+        case DM_IOREQ:
+        case DM_SET_IRQ:
           if (discovered.size < 256) discovered.add(batch.pid[i]!);
           break;
-        case K.DOM0_SET_IRQ_LEVEL:
+        case DOM0_SET_IRQ_LEVEL:
           if ((domid === undefined || batch.domid[i] === domid) && discovered.size < 256)
             discovered.add(batch.pid[i]!);
           break;
         default:
       }
-      lastOnCpu[cpu] = t[i]!;
+      lastOnCpu[cpu] = ts[i]! * scale + shift;
     }
   };
 
   const streams = [xen, dom0].filter((s) => s !== undefined);
   walk(
     streams,
-    (n, batch, t, from, to) => {
-      (streams[n] === xen ? xenRows : dom0Rows)(batch, t, from, to);
+    (n, batch, line, from, to) => {
+      (streams[n] === xen ? xenRows : dom0Rows)(batch, line, from, to);
     },
     (watermark) => {
       votes.settle(watermark);
@@ -107,7 +124,7 @@ function busiestDomain(xen: TimedStream | undefined): number | undefined {
   const waits = new Uint32Array(65_536);
   for (const batch of xen.batches()) {
     for (let i = 0; i < batch.length; i++) {
-      if (batch.kind[i] === K.XEN_RUNSTATE && batch.arg1[i] === RUNSTATE.OFFLINE) waits[batch.domid[i]!]!++;
+      if (batch.kind[i] === XEN_RUNSTATE && batch.arg1[i] === RUNSTATE.OFFLINE) waits[batch.domid[i]!]!++;
     }
   }
   let best = -1;

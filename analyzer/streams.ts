@@ -1,67 +1,66 @@
+import type { AxisLine } from '../trace/axis.ts';
 import type { EventColumns } from '../trace/columns.ts';
 
-/** One source's events with the line that takes its clock to the trace's axis: ns = ts * scale + shift. */
+/** One source's events with the line that takes its clock to the trace's axis. */
 export interface TimedStream {
   readonly id: string;
-  readonly scale: number;
-  readonly shift: number;
+  readonly line: AxisLine;
   batches(): Iterable<EventColumns>;
 }
 
-/** Rows [from, to) of `batch`, whose axis times (ns) are `t`. Valid during the call. */
+/**
+ * Rows [from, to) of `batch`, which is valid during the call. A row's axis time is ts * line.scale + line.shift:
+ * passes take it for the rows that they use, a fraction of all.
+ */
 export type RowsVisitor = (
   stream: number,
   batch: EventColumns,
-  t: Float64Array,
+  line: AxisLine,
   from: number,
   to: number,
 ) => void;
 
 class Cursor {
+  readonly line: AxisLine;
   private readonly iterator: Iterator<EventColumns>;
-  private readonly scale: number;
-  private readonly shift: number;
   batch: EventColumns | undefined;
-  t = new Float64Array(0);
   position = 0;
 
   constructor(stream: TimedStream) {
     this.iterator = stream.batches()[Symbol.iterator]();
-    this.scale = stream.scale;
-    this.shift = stream.shift;
+    this.line = stream.line;
     this.next();
   }
 
+  /** Axis time of the next row. */
   get head(): number {
-    return this.batch === undefined ? Infinity : this.t[this.position]!;
+    return this.batch === undefined
+      ? Infinity
+      : this.batch.ts[this.position]! * this.line.scale + this.line.shift;
   }
 
-  /** First row from `position` on that is later than `limit`. */
+  /** First row from `position` on that is later than `limit` (axis ns). */
   rowsUntil(limit: number): number {
-    const t = this.t;
-    const n = this.batch!.length;
-    let i = this.position;
-    while (i < n && t[i]! <= limit) i++;
-    return i;
+    const { ts, length } = this.batch!;
+    const { scale, shift } = this.line;
+    // Rows come in time order. Whole batches lie before the limit more often than not.
+    if (ts[length - 1]! * scale + shift <= limit) return length;
+    let low = this.position;
+    let high = length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (ts[middle]! * scale + shift <= limit) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   next(): void {
-    for (;;) {
+    this.position = 0;
+    do {
       const step = this.iterator.next();
-      if (step.done === true) {
-        this.batch = undefined;
-        return;
-      }
-      const batch = step.value;
-      if (batch.length === 0) continue;
-      this.batch = batch;
-      this.position = 0;
-      if (this.t.length < batch.length) this.t = new Float64Array(batch.length);
-      const { scale, shift, t } = this;
-      const ts = batch.ts;
-      for (let i = 0; i < batch.length; i++) t[i] = ts[i]! * scale + shift;
-      return;
-    }
+      this.batch = step.done === true ? undefined : step.value;
+    } while (this.batch?.length === 0);
   }
 
   close(): void {
@@ -93,7 +92,7 @@ export function walk(
       for (const [n, c] of cursors.entries()) {
         while (c.batch !== undefined) {
           const to = c.rowsUntil(watermark);
-          if (to > c.position) onRows(n, c.batch, c.t, c.position, to);
+          if (to > c.position) onRows(n, c.batch, c.line, c.position, to);
           c.position = to;
           if (to < c.batch.length) break;
           c.next();

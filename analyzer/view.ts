@@ -29,12 +29,7 @@ export function timedStreams(view: TraceView): {
     if (facts === undefined) return undefined;
     const line = axis.line(facts.id);
     if (line === undefined) return undefined;
-    return {
-      id: facts.id,
-      scale: line.scale,
-      shift: line.shift,
-      batches: () => view.source(facts.id).batches(),
-    };
+    return { id: facts.id, line, batches: () => view.source(facts.id).batches() };
   };
   const xen = timed(largest(manifest.sources.filter((s) => s.format === 'xentrace')));
   const dom0Sources = manifest.sources.filter((s) => DOM0_FORMATS.includes(s.format) && s.rows > 0);

@@ -1,7 +1,19 @@
+import type { AxisLine } from '../../trace/axis.ts';
 import { K } from '../../trace/events.ts';
 import { IOREQ_STATE, ioreqState } from '../../trace/ioreq.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { RecordQueue } from './record-queue.ts';
+
+// Module constants: a loop over events must not look a property up for every row.
+const {
+  DM_IOREQ,
+  DM_IOREQ_READ_DONE,
+  DOM0_EVTCHN_IRQ,
+  DOM0_EVTCHN_NOTIFY,
+  DOM0_EVTCHN_READ,
+  DOM0_EVTCHN_WRITE,
+  DOM0_IOREQ_ANSWERED,
+} = K;
 
 /** Fields of one ioreq as Dom0 and the device model saw it; times in trace-axis ns, NaN where not seen. */
 export const D = {
@@ -90,31 +102,33 @@ export class Dom0Ioreqs {
     this.told = new Uint8Array(vcpus);
   }
 
-  rows(batch: EventColumns, t: Float64Array, from: number, to: number): void {
+  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
+    const { ts } = batch;
+    const { scale, shift } = line;
     const kind = batch.kind;
     for (let i = from; i < to; i++) {
       const k = kind[i]!;
-      if (k < K.DOM0_EVTCHN_IRQ || k > K.DM_IOREQ_READ_DONE) continue;
+      if (k < DOM0_EVTCHN_IRQ || k > DM_IOREQ_READ_DONE) continue;
       switch (k) {
-        case K.DOM0_EVTCHN_IRQ:
-          this.interrupt(batch.arg1[i]!, t[i]!);
+        case DOM0_EVTCHN_IRQ:
+          this.interrupt(batch.arg1[i]!, ts[i]! * scale + shift);
           break;
-        case K.DOM0_EVTCHN_READ:
-          this.read(batch.pid[i]!, t[i]!);
+        case DOM0_EVTCHN_READ:
+          this.read(batch.pid[i]!, ts[i]! * scale + shift);
           break;
-        case K.DOM0_EVTCHN_WRITE:
+        case DOM0_EVTCHN_WRITE:
           this.unmask(batch.pid[i]!, batch.arg1[i]!);
           break;
-        case K.DM_IOREQ:
-          this.service(batch, i, t[i]!);
+        case DM_IOREQ:
+          this.service(batch, i, ts[i]! * scale + shift);
           break;
-        case K.DM_IOREQ_READ_DONE:
+        case DM_IOREQ_READ_DONE:
           this.readDone(batch, i);
           break;
-        case K.DOM0_EVTCHN_NOTIFY:
-          this.answer(batch.pid[i]!, batch.arg1[i]!, t[i]!);
+        case DOM0_EVTCHN_NOTIFY:
+          this.answer(batch.pid[i]!, batch.arg1[i]!, ts[i]! * scale + shift);
           break;
-        case K.DOM0_IOREQ_ANSWERED:
+        case DOM0_IOREQ_ANSWERED:
           this.fetched(batch, i);
           break;
         default:

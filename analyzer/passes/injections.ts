@@ -1,3 +1,4 @@
+import type { AxisLine } from '../../trace/axis.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { K, VIRQ_FLAG } from '../../trace/events.ts';
 import { DIR_UNKNOWN, NO_DEVICE, SPAN_FLAG } from '../../trace/spans.ts';
@@ -5,6 +6,9 @@ import type { DeviceMap } from './device-map.ts';
 import type { LossWindows } from './loss-windows.ts';
 import { RecordQueue } from './record-queue.ts';
 import type { SpanSink } from './span-sink.ts';
+
+// Module constants: a loop over events must not look a property up for every row.
+const { ARM_S2_ABORT, ARM_VIRQ_ACTIVE, ARM_VIRQ_INJECT, ARM_VIRQ_LR, ARM_VIRQ_MERGED, ARM_VIRQ_RETIRED } = K;
 
 /** Counts of one SPI's injection records. INJECT(level 1) = LR + re-pended + merged + already queued. */
 export interface InjectionCounts {
@@ -97,21 +101,23 @@ export class Injections {
     return this.states.reduce((sum, s) => sum + s.counts.lr + s.counts.repended, 0);
   }
 
-  rows(batch: EventColumns, t: Float64Array, from: number, to: number): void {
+  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
+    const { ts } = batch;
+    const { scale, shift } = line;
     const kind = batch.kind;
     for (let i = from; i < to; i++) {
       const k = kind[i]!;
-      if (k < K.ARM_S2_ABORT || k > K.ARM_VIRQ_RETIRED || batch.domid[i] !== this.domid) continue;
-      if (k < K.ARM_VIRQ_INJECT) {
-        if (k === K.ARM_S2_ABORT) this.abort(batch.vcpu[i]!, t[i]!);
+      if (k < ARM_S2_ABORT || k > ARM_VIRQ_RETIRED || batch.domid[i] !== this.domid) continue;
+      if (k < ARM_VIRQ_INJECT) {
+        if (k === ARM_S2_ABORT) this.abort(batch.vcpu[i]!, ts[i]! * scale + shift);
         continue;
       }
-      if (k === K.ARM_VIRQ_ACTIVE && batch.vcpu[i]! < this.lastActive.length)
-        this.lastActive[batch.vcpu[i]!] = t[i]!;
+      if (k === ARM_VIRQ_ACTIVE && batch.vcpu[i]! < this.lastActive.length)
+        this.lastActive[batch.vcpu[i]!] = ts[i]! * scale + shift;
       const virq = batch.arg0[i]!;
       const at = virq < this.stateOf.length ? this.stateOf[virq]! : -1;
       if (at < 0) continue;
-      this.record(this.states[at]!, k, batch.arg1[i]!, batch.vcpu[i]!, t[i]!);
+      this.record(this.states[at]!, k, batch.arg1[i]!, batch.vcpu[i]!, ts[i]! * scale + shift);
     }
   }
 
@@ -153,7 +159,7 @@ export class Injections {
 
   private record(s: SpiState, kind: number, flags: number, vcpu: number, t: number): void {
     switch (kind) {
-      case K.ARM_VIRQ_INJECT:
+      case ARM_VIRQ_INJECT:
         if ((flags & VIRQ_FLAG.LEVEL) === 0) {
           s.counts.lowered++;
           return;
@@ -167,12 +173,12 @@ export class Injections {
         s.queued[I.INJECT] = t;
         s.queued[I.RAISES] = 1;
         return;
-      case K.ARM_VIRQ_LR:
+      case ARM_VIRQ_LR:
         s.counts.lr++;
         if (!Number.isNaN(s.current[I.LR]!)) this.emit(s, SPAN_FLAG.CUT);
         this.deliver(s, vcpu, t, 1);
         return;
-      case K.ARM_VIRQ_ACTIVE:
+      case ARM_VIRQ_ACTIVE:
         if (Number.isNaN(s.current[I.ACTIVE]!)) s.current[I.ACTIVE] = t;
         if ((flags & VIRQ_FLAG.QUEUED) !== 0) {
           s.counts.repended++;
@@ -180,12 +186,12 @@ export class Injections {
           this.deliver(s, vcpu, t, 0);
         }
         return;
-      case K.ARM_VIRQ_MERGED:
+      case ARM_VIRQ_MERGED:
         s.counts.merged++;
         s.current[I.RAISES] = (s.current[I.RAISES] || 0) + (s.queued[I.RAISES] || 1);
         s.queued.fill(NaN);
         return;
-      case K.ARM_VIRQ_RETIRED:
+      case ARM_VIRQ_RETIRED:
         s.counts.retired++;
         s.current[I.RETIRED] = t;
         this.emit(s, 0);

@@ -181,7 +181,7 @@ export class MmioJoin {
     if (device !== NO_DEVICE) {
       const seq = dom0?.get(0, D.SEQ) ?? -1;
       const guest = this.hasXen && xen === undefined ? NaN : start;
-      this.listener.access(device, key, c.dir[row]!, c.value[row]!, guest, start, seq);
+      this.listener.access(device, key, c.dir[row], c.value[row], guest, start, seq);
     }
     xen?.shift();
     dom0?.shift();

@@ -5,20 +5,22 @@
 export class RecordQueue {
   readonly width: number;
   private ring: Float64Array;
+  /** Records the ring holds, less 1; a power of two less 1. */
+  private mask: number;
   private first = 0;
   length = 0;
 
-  constructor(width: number, capacity = 64) {
+  constructor(width: number) {
     this.width = width;
-    this.ring = new Float64Array(width * capacity);
+    this.mask = 63;
+    this.ring = new Float64Array(width * 64);
   }
 
   /** Appends a copy of `record` (its first `width` elements from `at`). */
   push(record: Float64Array, at = 0): void {
-    const capacity = this.ring.length / this.width;
-    if (this.length === capacity) this.grow(capacity);
+    if (this.length > this.mask) this.grow();
     const { ring, width } = this;
-    const to = ((this.first + this.length) % (ring.length / width)) * width;
+    const to = ((this.first + this.length) & this.mask) * width;
     for (let f = 0; f < width; f++) ring[to + f] = record[at + f]!;
     this.length++;
   }
@@ -26,28 +28,26 @@ export class RecordQueue {
   /** Field `field` of the record `index` places behind the head; NaN if there is none. */
   get(index: number, field: number): number {
     if (index >= this.length) return NaN;
-    const slot = (this.first + index) % (this.ring.length / this.width);
-    return this.ring[slot * this.width + field]!;
+    return this.ring[((this.first + index) & this.mask) * this.width + field]!;
   }
 
   set(index: number, field: number, value: number): void {
-    const slot = (this.first + index) % (this.ring.length / this.width);
-    this.ring[slot * this.width + field] = value;
+    this.ring[((this.first + index) & this.mask) * this.width + field] = value;
   }
 
   shift(): void {
     if (this.length === 0) return;
-    this.first = (this.first + 1) % (this.ring.length / this.width);
+    this.first = (this.first + 1) & this.mask;
     this.length--;
   }
 
-  private grow(capacity: number): void {
+  private grow(): void {
     const larger = new Float64Array(this.ring.length * 2);
     const head = this.first * this.width;
     larger.set(this.ring.subarray(head));
     larger.set(this.ring.subarray(0, head), this.ring.length - head);
     this.ring = larger;
     this.first = 0;
-    this.length = capacity;
+    this.mask = 2 * this.mask + 1;
   }
 }

@@ -1,3 +1,4 @@
+import type { AxisLine } from '../../trace/axis.ts';
 import { K, RUNSTATE } from '../../trace/events.ts';
 import { IOREQ_TYPE, ioreqType } from '../../trace/ioreq.ts';
 import type { EventColumns } from '../../trace/columns.ts';
@@ -6,6 +7,13 @@ import { RecordQueue } from './record-queue.ts';
 // Module constants: a loop over events must not look a property up for every row.
 const { XEN_RUNSTATE, XEN_WAKE, ARM_S2_ABORT, ARM_S2_RESUME, ARM_IOREQ_SEND, ARM_IOREQ_DONE } = K;
 const { RUNNING, OFFLINE } = RUNSTATE;
+
+/** 1 for the kinds that this pass looks at. Hypervisor kinds are below 100; the mask keeps the index inside. */
+const KIND_MASK = 511;
+const WANTED = new Uint8Array(KIND_MASK + 1);
+for (const k of [XEN_RUNSTATE, XEN_WAKE, ARM_S2_ABORT, ARM_S2_RESUME, ARM_IOREQ_SEND, ARM_IOREQ_DONE])
+  WANTED[k] = 1;
+const SELECT_ROWS = 1024;
 
 /** Fields of one ioreq as the hypervisor saw it; times in trace-axis ns, NaN where not seen. */
 export const X = {
@@ -54,6 +62,8 @@ export class XenWaits {
   private readonly domid: number;
   private readonly patched: boolean;
   private readonly open: Float64Array;
+  /** Scratch of `select`. */
+  private readonly ours = new Int32Array(SELECT_ROWS);
 
   constructor(domid: number, vcpus: number, patched: boolean) {
     this.domid = domid;
@@ -62,22 +72,41 @@ export class XenWaits {
     this.open = new Float64Array(vcpus * X_WIDTH).fill(NaN);
   }
 
-  rows(batch: EventColumns, t: Float64Array, from: number, to: number): void {
-    const { domid } = this;
-    const vcpus = this.queues.length;
-    const { kind, domid: doms, vcpu } = batch;
-    for (let i = from; i < to; i++) {
-      const k = kind[i]!;
-      // Most records are neither: the kind is looked at first, and alone.
-      if (k === XEN_RUNSTATE) {
-        if (doms[i] === domid && vcpu[i]! < vcpus)
-          this.runstate(vcpu[i]!, batch.arg0[i]!, batch.arg1[i]!, t[i]!);
-      } else if (k === XEN_WAKE) {
-        if (doms[i] === domid && vcpu[i]! < vcpus) this.wake(vcpu[i]!, t[i]!);
-      } else if (k >= ARM_S2_ABORT && k <= ARM_IOREQ_DONE) {
-        if (doms[i] === domid && vcpu[i]! < vcpus) this.tracePoint(batch, i, k, vcpu[i]!, t[i]!);
+  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
+    const { scale, shift } = line;
+    const { kind, domid, vcpu, ts } = batch;
+    const rows = this.ours;
+    let begin = from;
+    while (begin < to) {
+      const end = Math.min(to, begin + rows.length);
+      const n = this.select(kind, domid, begin, end);
+      begin = end;
+      for (let r = 0; r < n; r++) {
+        const i = rows[r]!;
+        const v = vcpu[i]!;
+        if (v >= this.queues.length) continue;
+        const t = ts[i]! * scale + shift;
+        const k = kind[i]!;
+        if (k === XEN_RUNSTATE) this.runstate(v, batch.arg0[i]!, batch.arg1[i]!, t);
+        else if (k === XEN_WAKE) this.wake(v, t);
+        else this.tracePoint(batch, i, k, v, t);
       }
     }
+  }
+
+  /**
+   * Indices of the rows that concern the domain, into `ours`. Kinds and domains come in an order that no branch
+   * predictor knows, so this loop has no branch: every index is written, and the next one over it if it is not
+   * wanted.
+   */
+  private select(kind: Uint16Array, domid: Uint16Array, begin: number, end: number): number {
+    const { ours, domid: domain } = this;
+    let n = 0;
+    for (let i = begin; i < end; i++) {
+      ours[n] = i;
+      n += WANTED[kind[i]! & KIND_MASK]! & +(domid[i] === domain);
+    }
+    return n;
   }
 
   /** Begin of the ioreq that is open on `vcpu`, axis ns; NaN if none is. */
@@ -105,8 +134,10 @@ export class XenWaits {
     if (now === OFFLINE && old === RUNNING) {
       this.counts.offline++;
       if (!this.patched) {
-        if (!Number.isNaN(open[at + X.OFFLINE]!)) this.counts.cut++;
-        this.reset(at);
+        if (!Number.isNaN(open[at + X.OFFLINE]!)) {
+          this.counts.cut++;
+          this.reset(at);
+        }
         open[at + X.OFFLINE] = t;
       } else if (!Number.isNaN(open[at + X.SEND]!) && Number.isNaN(open[at + X.OFFLINE]!)) {
         open[at + X.OFFLINE] = t;

@@ -10,6 +10,31 @@ import type { TraceView } from '../view.ts';
 import { timedStreams } from '../view.ts';
 import type { SlowSpan } from './document.ts';
 
+// Module constants: a loop over events must not look a property up for every row.
+const {
+  ARM_IOREQ_SEND,
+  ARM_S2_ABORT,
+  ARM_VIRQ_ACTIVE,
+  ARM_VIRQ_INJECT,
+  ARM_VIRQ_LR,
+  ARM_VIRQ_RETIRED,
+  DM_IOREQ,
+  DM_IOREQ_READ_DONE,
+  DOM0_EVTCHN_IRQ,
+  DOM0_EVTCHN_NOTIFY,
+  DOM0_EVTCHN_WRITE,
+  DOM0_IOREQ_ANSWERED,
+  DOM0_IOREQ_DELIVERED,
+  DOM0_IRQ_ENTRY,
+  DOM0_IRQ_EXIT,
+  DOM0_SCHED_SWITCH,
+  DOM0_SET_IRQ_LEVEL,
+  DOM0_SYS_ENTER,
+  DOM0_SYS_EXIT,
+  XEN_OTHER,
+  XEN_RUNSTATE,
+} = K;
+
 /** Events listed a span; what is beyond is said, not shown. */
 const MAX_EVENTS = 64;
 
@@ -47,8 +72,10 @@ export function attachEvents(view: TraceView, results: PassResults, spans: reado
   const lastEnd = Math.max(...ordered.map((s) => s.start_ns + s.total_ns));
   walk(
     streams,
-    (n, batch, t, from, to) => {
-      if (t[from]! > lastEnd || t[to - 1]! < firstStart) return;
+    (n, batch, line, from, to) => {
+      const { ts } = batch;
+      const { scale, shift } = line;
+      if (ts[from]! * scale + shift > lastEnd || ts[to - 1]! * scale + shift < firstStart) return;
       const isXen = streams[n] === xen;
       for (let i = from; i < to; i++) {
         if (
@@ -57,16 +84,16 @@ export function attachEvents(view: TraceView, results: PassResults, spans: reado
             : pids.has(batch.pid[i]!) || isIoreqIrq(batch, i, results))
         )
           continue;
-        if (batch.kind[i] === K.XEN_OTHER) continue;
+        if (batch.kind[i] === XEN_OTHER) continue;
         for (const span of ordered) {
-          if (span.start_ns > t[i]!) break;
-          if (t[i]! > span.start_ns + span.total_ns) continue;
+          if (span.start_ns > ts[i]! * scale + shift) break;
+          if (ts[i]! * scale + shift > span.start_ns + span.total_ns) continue;
           if (isXen && span.vcpu !== null && batch.vcpu[i] !== span.vcpu) continue;
           if (span.events.length >= MAX_EVENTS) span.events_cut = true;
           else {
             const source = streams[n]!.id;
             span.events.push({
-              at_ns: t[i]!,
+              at_ns: ts[i]! * scale + shift,
               source,
               cpu: batch.cpu[i]!,
               event: kindName(batch.kind[i]!),
@@ -82,7 +109,7 @@ export function attachEvents(view: TraceView, results: PassResults, spans: reado
 }
 
 function isIoreqIrq(batch: EventColumns, i: number, results: PassResults): boolean {
-  return batch.kind[i] === K.DOM0_EVTCHN_IRQ && results.scouted.vcpuOfPort.has(batch.arg1[i]!);
+  return batch.kind[i] === DOM0_EVTCHN_IRQ && results.scouted.vcpuOfPort.has(batch.arg1[i]!);
 }
 
 const STATES = ['running', 'runnable', 'blocked', 'offline'];
@@ -93,33 +120,33 @@ function detailOf(batch: EventColumns, i: number): string {
   const a1 = batch.arg1[i]!;
   const addr = (batch.addr[2 * i + 1]! * 2 ** 32 + batch.addr[2 * i]!).toString(16);
   switch (batch.kind[i]) {
-    case K.XEN_RUNSTATE:
+    case XEN_RUNSTATE:
       return `${STATES[a0] ?? a0}→${STATES[a1] ?? a1}${a1 === RUNSTATE.OFFLINE ? ' (waits for the answer)' : ''}`;
-    case K.ARM_S2_ABORT:
-    case K.ARM_IOREQ_SEND:
-    case K.DM_IOREQ:
-    case K.DM_IOREQ_READ_DONE:
-    case K.DOM0_IOREQ_ANSWERED:
-    case K.DOM0_IOREQ_DELIVERED:
+    case ARM_S2_ABORT:
+    case ARM_IOREQ_SEND:
+    case DM_IOREQ:
+    case DM_IOREQ_READ_DONE:
+    case DOM0_IOREQ_ANSWERED:
+    case DOM0_IOREQ_DELIVERED:
       return `gpa 0x${addr}`;
-    case K.DOM0_EVTCHN_IRQ:
-    case K.DOM0_EVTCHN_NOTIFY:
-    case K.DOM0_EVTCHN_WRITE:
+    case DOM0_EVTCHN_IRQ:
+    case DOM0_EVTCHN_NOTIFY:
+    case DOM0_EVTCHN_WRITE:
       return `port ${a1}`;
-    case K.DOM0_SET_IRQ_LEVEL:
+    case DOM0_SET_IRQ_LEVEL:
       return `SPI ${a0} level ${a1}`;
-    case K.DOM0_IRQ_ENTRY:
-    case K.DOM0_IRQ_EXIT:
+    case DOM0_IRQ_ENTRY:
+    case DOM0_IRQ_EXIT:
       return `irq ${a0}`;
-    case K.DOM0_SYS_ENTER:
-    case K.DOM0_SYS_EXIT:
+    case DOM0_SYS_ENTER:
+    case DOM0_SYS_EXIT:
       return `syscall ${a0}`;
-    case K.DOM0_SCHED_SWITCH:
+    case DOM0_SCHED_SWITCH:
       return `pid ${batch.pid[i]!} → ${a0}`;
-    case K.ARM_VIRQ_INJECT:
-    case K.ARM_VIRQ_LR:
-    case K.ARM_VIRQ_ACTIVE:
-    case K.ARM_VIRQ_RETIRED:
+    case ARM_VIRQ_INJECT:
+    case ARM_VIRQ_LR:
+    case ARM_VIRQ_ACTIVE:
+    case ARM_VIRQ_RETIRED:
       return `virq ${a0}`;
     default:
       return '';

@@ -1,7 +1,7 @@
 import type { ClockRelation } from '../../trace/manifest.ts';
-import type { EventColumns } from '../../trace/columns.ts';
 import { noTrust } from './calls.ts';
 import { coarseGuesses, type CoarseGuess } from './coarse.ts';
+import type { ClockInput } from './clock-input.ts';
 import { Envelope } from './envelope.ts';
 import { Feasible, type Possible } from './feasible.ts';
 import { findGrid } from './grid.ts';
@@ -9,22 +9,6 @@ import { relationOf, type Frame } from './relation.ts';
 import { surveyDom0, surveyXen, type Dom0Survey, type XenSurvey } from './survey.ts';
 import { sweep, type Methods, type SweepInput } from './sweep.ts';
 import { clockRefusal, rateTolerance, type RateTolerance } from './tolerance.ts';
-
-export interface ClockInput {
-  /** `batches` starts anew at every call. `hz`: the frequency that turns Xen's ticks into seconds. */
-  xen: { batches(): Iterable<EventColumns>; epoch: bigint; hz: number; id: string };
-  dom0: {
-    batches(): Iterable<EventColumns>;
-    epoch: bigint;
-    clockName: string;
-    strings: readonly string[];
-    id: string;
-    /** Unit of ts and epoch; text traces hold microseconds. */
-    unit?: 'ns' | 'us';
-  };
-  /** The traced domain; if undefined, the one that waits most for a device model. */
-  domid: number | undefined;
-}
 
 export interface Alignment {
   relation?: ClockRelation;

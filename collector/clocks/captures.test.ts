@@ -11,7 +11,8 @@ import { parseProbeDefinitions } from '../sources/ftrace/probes.ts';
 import { parseTraceClock } from '../sources/ftrace/trace-clock.ts';
 import type { EventDecoder } from '../sources/source.ts';
 import { XentraceDecoder } from '../sources/xentrace.ts';
-import { ALL_METHODS, explainAlignment, type ClockInput } from './align.ts';
+import { ALL_METHODS, explainAlignment } from './align.ts';
+import type { ClockInput } from './clock-input.ts';
 import type { Methods } from './sweep.ts';
 
 /**

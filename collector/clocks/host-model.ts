@@ -1,7 +1,7 @@
 import { EventBatch } from '../../trace/columns.ts';
 import { K, RUNSTATE } from '../../trace/events.ts';
 import { NO_DOMID, NO_PID, NO_VCPU } from '../../trace/ids.ts';
-import type { ClockInput } from './align.ts';
+import type { ClockInput } from './clock-input.ts';
 
 /**
  * A small model of a host for tests: Dom0 with two vCPUs that run, block and take timer interrupts, a device

@@ -1,5 +1,5 @@
 import type { ClockRelation } from '../../trace/manifest.ts';
-import type { ClockInput } from './align.ts';
+import type { ClockInput } from './clock-input.ts';
 import type { Possible } from './feasible.ts';
 import type { Dom0Survey, XenSurvey } from './survey.ts';
 import type { RateTolerance } from './tolerance.ts';
