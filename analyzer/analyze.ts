@@ -117,14 +117,10 @@ export function runPasses(
     if (device === NO_DEVICE || address - devices.devices[device]!.base !== REG_QUEUE_NOTIFY) return;
     requests.notified(record[at + D.SEQ]!, device, record[at + D.DATA_LO]! & 0xffff);
   });
-  const mmioConsumers: SpanConsumer[] = [
-    ...consumers,
-    (plan, batch) => {
-      for (let i = 0; i < batch.length; i++) countAccess(access, batch.flags[i]!, batch.dir[i]!);
-      plan;
-    },
-  ];
-  const mmioSink = mmio === undefined ? undefined : new SpanSink(mmio, mmioConsumers);
+  const countContent: SpanConsumer = (_plan, batch) => {
+    for (let i = 0; i < batch.length; i++) countAccess(access, batch.flags[i]!, batch.dir[i]!);
+  };
+  const mmioSink = mmio === undefined ? undefined : new SpanSink(mmio, [...consumers, countContent]);
   const join =
     mmio === undefined || mmioSink === undefined
       ? undefined

@@ -48,6 +48,8 @@ export const SPAN_FLAG = {
   CUT: 32,
   /** Seen by one side only (hypervisor or Dom0). */
   ONE_SIDED: 64,
+  /** A request that no notify started: of a receive queue, or added while the device had notifications off. */
+  UNNOTIFIED: 128,
 } as const;
 
 export const NO_DEVICE = 0xffff;

@@ -33,6 +33,7 @@ export const D = {
   PID: 12,
 } as const;
 export const D_WIDTH = 13;
+const CONTENT = [D.ADDR_LO, D.ADDR_HI, D.DATA_LO, D.INFO];
 
 export interface Dom0Counts {
   /** Event-channel interrupts on the device model's ioreq ports. */
@@ -253,7 +254,7 @@ export class Dom0Ioreqs {
     const pending = slot * D_WIDTH;
     if (Number.isNaN(this.open[at + D.SERVICE]!) && !Number.isNaN(this.pending[pending + D.SERVICE]!)) {
       this.open[at + D.SERVICE] = this.pending[pending + D.SERVICE]!;
-      for (let f = D.ADDR_LO; f <= D.INFO; f++) this.open[at + f] = this.pending[pending + f]!;
+      for (const f of CONTENT) this.open[at + f] = this.pending[pending + f]!;
       this.tell(v);
     }
     this.pending.fill(NaN, pending, pending + D_WIDTH);

@@ -127,7 +127,8 @@ export class Requests {
     const hi = batch.addr[2 * i + 1]!;
     const dataLo = batch.data[2 * i]!;
     const dataHi = batch.data[2 * i + 1]!;
-    switch (batch.kind[i]) {
+    const kind = batch.kind[i]!;
+    switch (kind) {
       case DM_QUEUE_NOTIFY:
         this.handleNotify(lo, hi, batch.arg0[i]!, dataLo, dataHi);
         break;
@@ -136,7 +137,7 @@ export class Requests {
         break;
       case DM_BLK_READ:
       case DM_BLK_WRITE: {
-        const type = batch.kind[i] === DM_BLK_READ ? REQUEST_TYPE.IN : REQUEST_TYPE.OUT;
+        const type = kind === DM_BLK_READ ? REQUEST_TYPE.IN : REQUEST_TYPE.OUT;
         if (!this.hasPop) this.pop(this.table.firstOf(lo, hi), dataLo, dataHi, t);
         const slot = this.store.find(dataLo, dataHi);
         if (slot < 0) break;
@@ -330,6 +331,7 @@ export class Requests {
     let flags = 0;
     if (Number.isNaN(notify) || Number.isNaN(used)) flags |= SPAN_FLAG.INCOMPLETE;
     if (Number.isNaN(used)) flags |= SPAN_FLAG.CUT;
+    if (seq < 0) flags |= SPAN_FLAG.UNNOTIFIED;
     const start = Number.isNaN(notify) ? popped : notify;
     const end = Number.isNaN(interrupt) ? (Number.isNaN(used) ? popped : used) : interrupt;
     for (const windows of this.losses) if (windows.touches(start, end)) flags |= SPAN_FLAG.LOSS;

@@ -8,6 +8,7 @@ export const LEFT_OUT = [
   'records were lost while it was open',
   'seen by one side only (hypervisor or Dom0)',
   'its first or last instant was not seen',
+  'no notify started it (a receive queue, or filled while the device had notifications off)',
 ] as const;
 
 /**
@@ -56,6 +57,7 @@ export function leftOutReason(batch: SpanBatch, i: number): number {
   const flags = batch.flags[i]!;
   if ((flags & SPAN_FLAG.INVALIDATE) !== 0) return 0;
   if ((flags & SPAN_FLAG.LOSS) !== 0) return 1;
-  if (Number.isNaN(batch.total[i]!)) return (flags & SPAN_FLAG.ONE_SIDED) !== 0 ? 2 : 3;
-  return -1;
+  if (!Number.isNaN(batch.total[i]!)) return -1;
+  if ((flags & SPAN_FLAG.ONE_SIDED) !== 0) return 2;
+  return (flags & SPAN_FLAG.UNNOTIFIED) !== 0 ? 4 : 3;
 }

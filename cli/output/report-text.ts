@@ -75,10 +75,16 @@ const NUMBERS: readonly Column[] = ['n', 'mean', 'p50', 'p90', 'p99', 'p99.9', '
 }));
 
 function numbers(d: Distribution): string[] {
-  return [
-    count(d.count),
-    ...[d.mean_ns, d.p50_ns, d.p90_ns, d.p99_ns, d.p999_ns, d.max_ns].map((v) => duration(v ?? NaN)),
+  // A percentile beyond which no sample lies is the maximum by another name: not shown.
+  const from = (least: number, v: number | null): number => (d.count >= least ? (v ?? NaN) : NaN);
+  const values = [
+    d.mean_ns ?? NaN,
+    d.p50_ns ?? NaN,
+    from(10, d.p90_ns),
+    from(100, d.p99_ns),
+    from(1000, d.p999_ns),
   ];
+  return [count(d.count), ...values.map(duration), duration(d.max_ns ?? NaN)];
 }
 
 function family(name: string, f: FamilyReport, style: Style, notes: readonly string[] = []): string {
@@ -180,7 +186,7 @@ function injection(report: Report, style: Style): string {
 }
 
 const FAMILY_NAMES = { mmio: 'MMIO', interrupts: 'Interrupts', requests: 'Requests' } as const;
-const MAX_GROUP_ROWS = 40;
+const MAX_GROUP_ROWS = 12;
 
 function groups(report: Report, style: Style): string {
   const blocks: string[] = [];

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Everything that must hold: types, lint, format, tests. Peers and a browser are installed where that is possible;
+# tests that need one that is missing say so loudly and are skipped.
+set -eu
+. "$(dirname "$0")/setup.sh"
+
+debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-utils || true
+
+say build
+npm run -s build
+say types
+npm run -s typecheck
+say lint
+npm run -s lint
+say format
+npm run -s format:check
+say tests
+mkdir -p out
+status=0
+npx vitest run --reporter=default --reporter=json --outputFile=out/vitest.json || status=$?
+node -e '
+  const r = JSON.parse(require("node:fs").readFileSync("out/vitest.json", "utf8"));
+  console.log(`vitest: ${r.numPassedTests} passed, ${r.numFailedTests} failed, ${r.numPendingTests} skipped`);
+'
+exit $status
