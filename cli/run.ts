@@ -9,7 +9,7 @@ import { toolVersion } from './version.ts';
 export async function run(args: readonly string[], streams: CliStreams): Promise<number> {
   const cli = new Cli(streams, toolVersion());
   const program = new Command('trace')
-    .description('Record, replay and analyse virtio on Xen on Arm.')
+    .description('Says where the microseconds of a virtio request on Xen on Arm go.')
     .version(cli.version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help, or that of a command')
     .helpCommand('help [command]', 'print the help of a command')

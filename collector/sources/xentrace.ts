@@ -7,7 +7,7 @@ import type { DecodeReport, EventDecoder, RawFormat, SourceClock } from './sourc
 import { Damage } from './xentrace/damage.ts';
 import { decodeBlock } from './xentrace/decode.ts';
 import { LaneHeap } from './xentrace/lane-heap.ts';
-import { Lane, MIN_CHUNK_BYTES } from './xentrace/lane.ts';
+import { ChunkSpace, Lane, MIN_CHUNK_BYTES } from './xentrace/lane.ts';
 import type { Epoch } from './xentrace/lane.ts';
 import { hasOneClass } from './xentrace/records.ts';
 import { Tally } from './xentrace/tally.ts';
@@ -33,7 +33,8 @@ export interface XentraceOptions {
  * without a timestamp has the time of its CPU's previous record. A timestamp that contradicts both of its
  * neighbours is replaced by that time too, so that rows stay in order; the first such place is the error.
  *
- * `report.records` counts whole records, cpu_change and wrap_buffer included; these two give no rows. A
+ * `report.records` counts whole records, cpu_change and wrap_buffer included; these two give no rows.
+ * `report.byName` is complete once the input has ended. A
  * record that contradicts its format makes the rest of its window unreadable: it is skipped, with a XEN_LOST
  * row of unknown number, and decoding goes on in the CPU's next window. report.errors has the damage that
  * comes first in the file.
@@ -48,6 +49,7 @@ export class XentraceDecoder implements EventDecoder {
   private readonly tally = new Tally();
   private epoch: Epoch = { hi: 0, lo: 0 };
   private heap: LaneHeap | undefined;
+  private space = new ChunkSpace(0);
 
   constructor(input: ByteSource, options: XentraceOptions = {}) {
     this.input = input;
@@ -59,7 +61,7 @@ export class XentraceDecoder implements EventDecoder {
     try {
       this.heap ??= this.open();
       while (!out.full && this.heap.first() !== undefined) {
-        decodeBlock(this.heap, this.epoch, out, this.tally, this.onLoss);
+        decodeBlock(this.heap, this.space, this.epoch, out, this.tally, this.onLoss);
       }
     } catch (error) {
       if (!isTraceError(error)) throw error;
@@ -67,8 +69,10 @@ export class XentraceDecoder implements EventDecoder {
       this.damage.failed(error);
       this.heap = new LaneHeap([], []);
     }
-    this.report.records = this.tally.into(this.report.byName);
-    return this.heap.first() !== undefined;
+    this.report.records = this.tally.total();
+    const more = this.heap.first() !== undefined;
+    if (!more) this.tally.into(this.report.byName);
+    return more;
   }
 
   private open(): LaneHeap {
@@ -79,8 +83,14 @@ export class XentraceDecoder implements EventDecoder {
     const index = indexWindows(this.input, this.damage, this.tally);
     const share = Math.floor(ALL_CHUNKS_BYTES / Math.max(1, index.cpus.length));
     const chunkBytes = Math.max(MIN_CHUNK_BYTES, Math.min(this.chunkBytes, share));
-    const lanes = index.cpus.map((_, which) => {
-      return new Lane(this.input, index, which, chunkBytes, this.damage);
+    // A multiple of 4 each, and no more than the CPU has.
+    const sizes = index.cpus.map(({ bytes }) => Math.max(MIN_CHUNK_BYTES, Math.min(chunkBytes, bytes) & ~3));
+    this.space = new ChunkSpace(sizes.reduce((sum, size) => sum + size, 0));
+    let from = 0;
+    const lanes = sizes.map((size, which) => {
+      const lane = new Lane(this.input, index, which, this.space, from, size, this.damage);
+      from += size;
+      return lane;
     });
     const firsts = lanes.map((lane) => firstTime(lane.begin()));
     const epoch = firsts.reduce((a, b) => (b !== undefined && (a === undefined || b < a) ? b : a), undefined);

@@ -3,7 +3,7 @@ import type { EventBatch } from '../../../trace/columns.ts';
 import { K } from '../../../trace/events.ts';
 import { NO_DOMID, NO_PID, NO_VCPU } from '../../../trace/ids.ts';
 import { STEP } from './lane.ts';
-import type { Epoch } from './lane.ts';
+import type { ChunkSpace, Epoch } from './lane.ts';
 import type { LaneHeap } from './lane-heap.ts';
 import { HASH_MULTIPLIER, HASH_SHIFT, hasOneClass, ID_AT, INFO_AT, OP } from './records.ts';
 import type { Tally } from './tally.ts';
@@ -26,6 +26,7 @@ export type OnLoss = (cpu: number, count: number, ts: number) => void;
  */
 export function decodeBlock(
   heap: LaneHeap,
+  space: ChunkSpace,
   epoch: Epoch,
   out: EventBatch,
   tally: Tally,
@@ -33,6 +34,7 @@ export function decodeBlock(
 ): void {
   const { ts: outTs, kind: outKind, cpu: outCpu, domid: outDomid, vcpu: outVcpu, pid: outPid } = out;
   const { addr: outAddr, data: outData, arg0: out0, arg1: out1, arg2: out2, arg3: out3 } = out;
+  const { words, unsigned } = space;
   const known = tally.known;
   const ids = ID_AT;
   const infos = INFO_AT;
@@ -55,7 +57,7 @@ export function decodeBlock(
     const lane = heap.first();
     if (lane === undefined) break;
     const othersNext = heap.limit();
-    const { words, unsigned, cpu } = lane;
+    const { cpu } = lane;
     let { pos, end, last } = lane;
     let next = heap.firstTime();
     let limit = Math.min(othersNext, last + STEP);
@@ -87,9 +89,9 @@ export function decodeBlock(
       const place = Math.imul(id, multiplier) >>> HASH_SHIFT;
       const info = ids[place]! === id ? infos[place]! : OTHER_INFO;
       const op = (info >>> 8) & 15;
-      if (count < ((info >>> 12) & 7) || op === OP.FOREIGN || (op === OP.OTHER && !hasOneClass(id))) {
+      if (count < ((info >>> 12) & 15) || (op === OP.OTHER && !hasOneClass(id))) {
         lane.pos = pos;
-        const expected = op > OP.OTHER && op < OP.FOREIGN ? `${(info >>> 12) & 7} words` : 'a record of Xen';
+        const expected = op > OP.OTHER && op < OP.FOREIGN ? `${(info >>> 12) & 15} words` : 'a record of Xen';
         lane.bad('a record contradicts its format', expected, `id 0x${id.toString(16)} with ${count} words`);
         i = gap(out, i, last, cpu, onLoss);
         pos = end;

@@ -17,6 +17,22 @@ export const STEP = 2 ** 22;
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
+/** One buffer for the chunks of all lanes, so that the decoding loop has one set of arrays for all of them. */
+export class ChunkSpace {
+  readonly words: Int32Array;
+  /** The same words unsigned, for timestamps: `>>> 0` of a word would be a guess that the JIT must undo. */
+  readonly unsigned: Uint32Array;
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: number) {
+    // The loop may look at a record's words before it knows that they are there.
+    const buffer = new ArrayBuffer(bytes + MIN_CHUNK_BYTES);
+    this.words = new Int32Array(buffer);
+    this.unsigned = new Uint32Array(buffer);
+    this.bytes = new Uint8Array(buffer);
+  }
+}
+
 /** The reading of the counter at ts = 0, as two u32. */
 export interface Epoch {
   readonly hi: number;
@@ -30,15 +46,15 @@ export interface Epoch {
  */
 export class Lane {
   readonly cpu: number;
-  readonly words: Int32Array;
-  /** The same words unsigned, for timestamps: `>>> 0` of a word would be a guess that the JIT must undo. */
-  readonly unsigned: Uint32Array;
   pos = 0;
   end = 0;
   /** Time of the last record, ticks since epoch. */
   last = 0;
   private epoch: Epoch = { hi: 0, lo: 0 };
-  private readonly chunk: Uint8Array;
+  private readonly words: Int32Array;
+  private readonly bytes: Uint8Array;
+  /** The lane's chunk within the space, bytes. */
+  private readonly from: number;
   private readonly capacity: number;
   /**
    * Bytes to fill now: grows to the capacity, so that the decoding loop meets the ends of chunks and windows
@@ -51,7 +67,7 @@ export class Lane {
   /** The window to read from next, and how much of it has been read. */
   private window: number;
   private windowAt = 0;
-  /** Pieces in the chunk: end as word index; file offset of the chunk's word 0 as the piece counts it. */
+  /** Pieces in the chunk: end as word index; file offset of the space's word 0 as the piece counts it. */
   private readonly segmentEnd: Uint32Array;
   private readonly segmentBase: Float64Array;
   private segments = 0;
@@ -63,18 +79,26 @@ export class Lane {
   private cutWindowEnd = 0;
   private fileEnd: number;
 
-  constructor(input: ByteSource, index: WindowIndex, which: number, chunkBytes: number, damage: Damage) {
-    const { cpu, first, bytes } = index.cpus[which]!;
-    const wanted = Math.max(MIN_CHUNK_BYTES, Math.min(chunkBytes, bytes));
-    this.capacity = wanted - (wanted % 4);
+  /** `chunkBytes` of `space` from byte `from` are the lane's; both multiples of 4. */
+  constructor(
+    input: ByteSource,
+    index: WindowIndex,
+    which: number,
+    space: ChunkSpace,
+    from: number,
+    chunkBytes: number,
+    damage: Damage,
+  ) {
+    const { cpu, first } = index.cpus[which]!;
+    this.from = from;
+    this.capacity = chunkBytes;
     const most = Math.min(MAX_SEGMENTS, this.capacity >>> 4);
     this.segmentEnd = new Uint32Array(most);
     this.segmentBase = new Float64Array(most);
     this.room = Math.min(this.capacity, FIRST_READ_BYTES);
-    const buffer = new ArrayBuffer(this.capacity);
-    this.chunk = new Uint8Array(buffer);
-    this.words = new Int32Array(buffer);
-    this.unsigned = new Uint32Array(buffer);
+    this.words = space.words;
+    this.bytes = space.bytes;
+    this.pos = this.end = from / 4;
     this.cpu = cpu;
     this.input = input;
     this.fileEnd = input.size;
@@ -88,7 +112,7 @@ export class Lane {
     for (;;) {
       if (this.segment < this.segments && !this.endsWindow()) {
         const kept = this.end - this.pos;
-        this.words.copyWithin(0, this.pos, this.end);
+        this.words.copyWithin(this.from / 4, this.pos, this.end);
         this.refill(kept);
         if (this.end > this.pos) return true;
         continue;
@@ -223,18 +247,20 @@ export class Lane {
 
   /** Packs as much of the coming windows into the chunk as fits behind the `kept` words at its front. */
   private refill(kept: number): void {
-    let used = kept * 4;
+    // Byte of the space up to which it is filled, and may be.
+    let used = this.from + kept * 4;
+    const room = this.from + this.room;
     this.segments = 0;
     this.segment = 0;
     this.cutSegment = -1;
-    this.pos = 0;
-    while (this.window !== NO_WINDOW && this.segments < this.segmentEnd.length && used < this.room) {
+    this.pos = this.from / 4;
+    while (this.window !== NO_WINDOW && this.segments < this.segmentEnd.length && used < room) {
       const bytes = this.index.bytes[this.window]!;
       const at = this.index.offset[this.window]! + this.windowAt;
-      const want = Math.min(bytes - this.windowAt, this.room - used);
-      const got = want === 0 ? 0 : this.input.read(at, this.chunk.subarray(used, used + want));
+      const want = Math.min(bytes - this.windowAt, room - used);
+      const got = want === 0 ? 0 : this.input.read(at, this.bytes.subarray(used, used + want));
       const whole = got - (got % 4);
-      if (!LITTLE_ENDIAN) Buffer.from(this.chunk.buffer, used, whole).swap32();
+      if (!LITTLE_ENDIAN) Buffer.from(this.bytes.buffer, used, whole).swap32();
       if (this.window === this.index.cut) {
         this.cutSegment = this.segments;
         this.cutWindowEnd = this.index.offset[this.window]! + this.index.cutBytes;
@@ -260,7 +286,7 @@ export class Lane {
     }
     this.room = Math.min(this.capacity, this.room * 2);
     if (this.cutSegment >= 0 && !this.lastEndsWindow) this.cutSegment = -1;
-    this.end = this.segments === 0 ? 0 : this.segmentEnd[0]!;
+    this.end = this.segments === 0 ? this.pos : this.segmentEnd[0]!;
   }
 }
 

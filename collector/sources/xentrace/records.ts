@@ -98,7 +98,11 @@ export const HASH_SHIFT = 32 - HASH_BITS;
 export const HASH_MULTIPLIER = findMultiplier();
 /** Id at each place; -1 where there is none. */
 export const ID_AT = new Int32Array(1 << HASH_BITS).fill(-1);
-/** At the same place: position in KNOWN, op << 8, words << 12, kind << 16, old state << 24, new << 28. */
+/**
+ * At the same place: position in KNOWN, op << 8, least number of words << 12, kind << 16, old state << 24, new
+ * state << 28. A record that must not be there (FOREIGN) wants more words than any has: one comparison finds
+ * that and a record that is too short.
+ */
 export const INFO_AT = new Int32Array(1 << HASH_BITS);
 
 known.forEach((record, position) => {
@@ -106,7 +110,8 @@ known.forEach((record, position) => {
   const place = hash(record.id, HASH_MULTIPLIER);
   const states = (record.old << 24) | (record.next << 28);
   ID_AT[place] = record.id;
-  INFO_AT[place] = position | (record.op << 8) | (record.words << 12) | (record.kind << 16) | states;
+  const words = record.op === OP.FOREIGN ? 8 : record.words;
+  INFO_AT[place] = position | (record.op << 8) | (words << 12) | (record.kind << 16) | states;
 });
 
 function hash(id: number, multiplier: number): number {

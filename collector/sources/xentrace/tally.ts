@@ -10,7 +10,7 @@ const CPU_CHANGE_POSITION = KNOWN.findIndex((record) => record.id === CPU_CHANGE
  * counters, made on first use, for all the others.
  */
 export class Tally {
-  /** By position in KNOWN. */
+  /** By position in KNOWN; position 0 counts the ids of `countOther` together. */
   readonly known = new Float64Array(KNOWN.length);
   private readonly pages: (Float64Array | undefined)[] = new Array<Float64Array | undefined>(PAGES);
 
@@ -26,23 +26,24 @@ export class Tally {
     this.known[CPU_CHANGE_POSITION]! += 1;
   }
 
-  /** Brings `byName` up to date and gives the sum over all ids. */
-  into(byName: Map<string, number>): number {
-    let sum = 0;
+  /** The sum over all ids. */
+  total(): number {
+    return this.known.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** Brings `byName` up to date: not for every batch, as it looks at every counter. */
+  into(byName: Map<string, number>): void {
     KNOWN.forEach((record, position) => {
       const count = this.known[position]!;
       if (position === 0 || count === 0) return;
       byName.set(record.name, count);
-      sum += count;
     });
     this.pages.forEach((page, index) => {
       page?.forEach((count, low) => {
         if (count === 0) return;
         const id = (1 << (16 + (index >>> 4))) | ((index & 15) << PAGE_BITS) | low;
         byName.set(`0x${id.toString(16).padStart(5, '0')}`, count);
-        sum += count;
       });
     });
-    return sum;
   }
 }
