@@ -14,6 +14,7 @@ import type { InjectionCounts } from './passes/injections.ts';
 import { Injections } from './passes/injections.ts';
 import type { InterruptCounts } from './passes/interrupts.ts';
 import { Interrupts } from './passes/interrupts.ts';
+import { LogContents } from './passes/log-contents.ts';
 import type { JoinCounts } from './passes/mmio-join.ts';
 import { MmioJoin } from './passes/mmio-join.ts';
 import type { Hooks } from './passes/plans.ts';
@@ -111,12 +112,18 @@ export function runPasses(
   );
 
   const waits = new XenWaits(scouted.domid ?? -1, scouted.vcpus, hooks.tracePoints);
-  const ioreqs = new Dom0Ioreqs(scouted.vcpus, scouted, (_v, record, at) => {
-    const address = record[at + D.ADDR_LO]! + record[at + D.ADDR_HI]! * TWO_32;
-    const device = devices.find(address);
-    if (device === NO_DEVICE || address - devices.devices[device]!.base !== REG_QUEUE_NOTIFY) return;
-    requests.notified(record[at + D.SEQ]!, device, record[at + D.DATA_LO]! & 0xffff);
-  });
+  const log = logContents(view, dom0Facts, scouted);
+  const ioreqs = new Dom0Ioreqs(
+    scouted.vcpus,
+    scouted,
+    (_v, record, at) => {
+      const address = record[at + D.ADDR_LO]! + record[at + D.ADDR_HI]! * TWO_32;
+      const device = devices.find(address);
+      if (device === NO_DEVICE || address - devices.devices[device]!.base !== REG_QUEUE_NOTIFY) return;
+      requests.notified(record[at + D.SEQ]!, device, record[at + D.DATA_LO]! & 0xffff);
+    },
+    log,
+  );
   const countContent: SpanConsumer = (_plan, batch) => {
     for (let i = 0; i < batch.length; i++) countAccess(access, batch.flags[i]!, batch.dir[i]!);
   };
@@ -166,6 +173,7 @@ export function runPasses(
       requests.drain(watermark - REQUEST_LAG_NS);
     },
   );
+  log?.close();
   injections?.finish();
   interrupts.finish();
   requests.finish();
@@ -275,6 +283,26 @@ class DeviceModelEvents {
     const device = this.devices.find(address);
     if (device !== NO_DEVICE) this.requests.tie(batch.addr[2 * i]!, batch.addr[2 * i + 1]!, device);
   }
+}
+
+/**
+ * The device model's log, if Dom0's events hold no contents of ioreqs and the log has as many ioreqs as one
+ * thread answered.
+ */
+function logContents(
+  view: TraceView,
+  dom0: SourceFacts | undefined,
+  scouted: Scouted,
+): LogContents | undefined {
+  if (scouted.pids.length !== 1 || kinds(dom0, 'dm.ioreq') > 0 || kinds(dom0, 'dom0.ioreq_answered') > 0)
+    return undefined;
+  const logs = view.manifest.sources.filter(
+    (s) => s.id !== dom0?.id && kinds(s, 'dm.ioreq') === scouted.answers,
+  );
+  const [log] = logs;
+  return log === undefined || scouted.answers === 0
+    ? undefined
+    : new LogContents(view.source(log.id).batches());
 }
 
 function countAccess(access: AccessCounts, flags: number, dir: number): void {

@@ -209,6 +209,25 @@ describe('spans of generated scenarios, unpatched hypervisor', () => {
   });
 });
 
+describe('contents from a log without times', () => {
+  it('are joined by order, where the counts are equal', async () => {
+    const { truth, got } = await run({ seed: 14, ioreqs: 800, markers: false, vcpus: 3 });
+    checkCounts(got, truth);
+    expect(checkMmio(got, truth)).toBeGreaterThan(3000);
+  });
+
+  it('are not used where they are not equal', async () => {
+    const { got } = await run({
+      seed: 15,
+      ioreqs: 800,
+      markers: false,
+      ftraceLoss: [0, 1].map((cpu) => ({ cpu, atIoreq: 300, records: 1000 })),
+    });
+    expect(got.report.counts.sources_agree).toBe(false);
+    expect(got.report.counts.unknown_content).toBe(got.spans.filter((s) => s.family === 'mmio').length);
+  });
+});
+
 describe('loss', () => {
   it('flags every span that it may have touched, and counts what is left exactly', async () => {
     const { truth, got } = await run({

@@ -33,6 +33,8 @@ export interface Scouted {
   vcpuOfPort: Map<number, number>;
   /** How the ports were tied to vCPUs: 'waits', 'slots', 'order', 'none'. */
   portsBy: string;
+  /** EVTCHN_NOTIFYs on those ports. */
+  answers: number;
   xenLosses: LossWindows;
   dom0Losses: LossWindows;
 }
@@ -114,8 +116,8 @@ export function scout(
     },
   );
   const pids = known.length > 0 ? known : [...discovered];
-  const { vcpuOfPort, by, pids: answering } = votes.decide(pids, vcpus);
-  return { domid, vcpus, pids: answering, vcpuOfPort, portsBy: by, xenLosses, dom0Losses };
+  const { vcpuOfPort, by, pids: answering, answers } = votes.decide(pids, vcpus);
+  return { domid, vcpus, pids: answering, vcpuOfPort, portsBy: by, answers, xenLosses, dom0Losses };
 }
 
 /** Without a stated domain: the one that most often waits as a vCPU with an ioreq does. */

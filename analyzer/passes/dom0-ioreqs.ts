@@ -2,6 +2,7 @@ import type { AxisLine } from '../../trace/axis.ts';
 import { K } from '../../trace/events.ts';
 import { IOREQ_STATE, ioreqState } from '../../trace/ioreq.ts';
 import type { EventColumns } from '../../trace/columns.ts';
+import type { LogContents } from './log-contents.ts';
 import { RecordQueue } from './record-queue.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
@@ -86,9 +87,12 @@ export class Dom0Ioreqs {
   private seq = 0;
   private lastSlot = 0;
   private readonly sink: Dom0IoreqSink | undefined;
+  private readonly log: LogContents | undefined;
 
-  constructor(vcpus: number, ports: IoreqPorts, sink?: Dom0IoreqSink) {
+  /** `log`: contents for a trace whose Dom0 events hold none. */
+  constructor(vcpus: number, ports: IoreqPorts, sink?: Dom0IoreqSink, log?: LogContents) {
     this.sink = sink;
+    this.log = log;
     this.queues = Array.from({ length: vcpus }, () => new RecordQueue(D_WIDTH));
     let top = 0;
     for (const port of ports.vcpuOfPort.keys()) top = Math.max(top, port);
@@ -259,6 +263,12 @@ export class Dom0Ioreqs {
     }
     this.pending.fill(NaN, pending, pending + D_WIDTH);
     this.counts.answers++;
+    if (this.log?.next() === true) {
+      this.open[at + D.ADDR_LO] = this.log.addrLo;
+      this.open[at + D.ADDR_HI] = this.log.addrHi;
+      this.open[at + D.DATA_LO] = this.log.dataLo;
+      this.open[at + D.INFO] = this.log.info;
+    }
     this.open[at + D.ANSWER] = t;
     this.open[at + D.PID] = pid;
     this.answered[v] = 1;

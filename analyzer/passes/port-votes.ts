@@ -84,14 +84,14 @@ export class PortVotes {
   decide(
     pids: readonly number[],
     vcpus: number,
-  ): { vcpuOfPort: Map<number, number>; by: string; pids: number[] } {
+  ): { vcpuOfPort: Map<number, number>; by: string; pids: number[]; answers: number } {
     const chosen = this.ports.filter((p) => pids.length === 0 || p.pids.some((pid) => pids.includes(pid)));
     chosen.sort((a, b) => a.port - b.port);
     const answering = new Set<number>();
     for (const p of chosen)
       for (const pid of p.pids) if (pids.length === 0 || pids.includes(pid)) answering.add(pid);
     const vcpuOfPort = new Map<number, number>();
-    if (chosen.length === 0) return { vcpuOfPort, by: 'none', pids: [] };
+    if (chosen.length === 0) return { vcpuOfPort, by: 'none', pids: [], answers: 0 };
     const by = chosen.some((p) => sum(p.waits) > 0)
       ? 'waits'
       : chosen.some((p) => sum(p.slots) > 0)
@@ -99,7 +99,7 @@ export class PortVotes {
         : 'order';
     if (by === 'order') {
       for (const [n, p] of chosen.entries()) if (n < Math.max(1, vcpus)) vcpuOfPort.set(p.port, n);
-      return { vcpuOfPort, by, pids: [...answering] };
+      return { vcpuOfPort, by, pids: [...answering], answers: answersOn(chosen, vcpuOfPort) };
     }
     // Greedy by share of votes: a device model has one ioreq port a vCPU, so the surest come first.
     const pairs: { port: number; owner: number; vcpu: number; share: number }[] = [];
@@ -117,7 +117,7 @@ export class PortVotes {
       vcpuOfPort.set(port, vcpu);
       taken.add(`${owner} ${vcpu}`);
     }
-    return { vcpuOfPort, by, pids: [...answering] };
+    return { vcpuOfPort, by, pids: [...answering], answers: answersOn(chosen, vcpuOfPort) };
   }
 
   private within(vcpu: number, t: number): boolean {
@@ -149,6 +149,10 @@ export class PortVotes {
     }
     return found;
   }
+}
+
+function answersOn(ports: readonly PortTally[], vcpuOfPort: ReadonlyMap<number, number>): number {
+  return ports.reduce((total, p) => total + (vcpuOfPort.has(p.port) ? p.notifies : 0), 0);
 }
 
 function sum(values: Uint32Array): number {
