@@ -23,6 +23,8 @@ import type { DepthFacts, RequestCounts } from './passes/requests.ts';
 import { Requests } from './passes/requests.ts';
 import type { SpanConsumer } from './passes/span-sink.ts';
 import { SpanSink } from './passes/span-sink.ts';
+import type { AccessCounts } from './passes/untimed.ts';
+import { countUntimed, noAccesses } from './passes/untimed.ts';
 import type { XenCounts } from './passes/xen-waits.ts';
 import { XenWaits } from './passes/xen-waits.ts';
 import type { Scouted } from './scout.ts';
@@ -54,15 +56,6 @@ export interface PassResults {
   dom0Source: SourceFacts | undefined;
 }
 
-/** Accesses by their content, from joined spans. */
-export interface AccessCounts {
-  reads: number;
-  writes: number;
-  invalidates: number;
-  notifies: number;
-  unknown: number;
-}
-
 export interface SpanPlans {
   mmio: SpanPlan | undefined;
   interrupt: SpanPlan;
@@ -90,7 +83,7 @@ export function runPasses(
 
   const devices = new DeviceMap(manifest.devices);
   const losses = [scouted.xenLosses, scouted.dom0Losses];
-  const access: AccessCounts = { reads: 0, writes: 0, invalidates: 0, notifies: 0, unknown: 0 };
+  const access = noAccesses();
   const requests = new Requests(new SpanSink(request, consumers), devices, losses, {
     pop: kinds(dom0Facts, 'dm.virtqueue_pop') > 0,
     flush: kinds(dom0Facts, 'dm.virtqueue_flush') > 0 && kinds(dom0Facts, 'dm.virtqueue_fill') > 0,
@@ -192,7 +185,7 @@ export function runPasses(
     delivered: injections?.delivered,
     requests: requests.counts,
     depths: requests.depths,
-    access,
+    access: untimedAccesses(view, access, devices, [xenFacts?.id, dom0Facts?.id]),
     xenSource: xenFacts,
     dom0Source: dom0Facts,
   };
@@ -303,6 +296,22 @@ function logContents(
   return log === undefined || scouted.answers === 0
     ? undefined
     : new LogContents(view.source(log.id).batches());
+}
+
+/** Where no timed source shows the content of a single access: what the largest untimed one holds. */
+function untimedAccesses(
+  view: TraceView,
+  timed: AccessCounts,
+  devices: DeviceMap,
+  used: readonly (string | undefined)[],
+): AccessCounts {
+  if (timed.reads + timed.writes + timed.invalidates > 0) return timed;
+  const size = (s: SourceFacts): number =>
+    kinds(s, 'dm.ioreq') + kinds(s, 'rec.read') + kinds(s, 'rec.write');
+  const sources = view.manifest.sources.filter((s) => !used.includes(s.id) && size(s) > 0);
+  const [largest] = sources.sort((a, b) => size(b) - size(a));
+  if (largest === undefined) return timed;
+  return { ...countUntimed(view.source(largest.id).batches(), devices), unknown: timed.unknown };
 }
 
 function countAccess(access: AccessCounts, flags: number, dir: number): void {

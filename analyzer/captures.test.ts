@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Analyzed } from '../fixtures/analyzed.ts';
 import { importAndAnalyze } from '../fixtures/analyzed.ts';
@@ -172,6 +173,15 @@ describe('capture P1, patched hypervisor', () => {
     const notify = mmio.find((g) => g.by['register'] === 'QueueNotify');
     expect(notify?.total.count).toBe(101);
     expect(notify?.by['direction']).toBe('write');
+  });
+});
+
+describe('the device model’s log alone', () => {
+  it('gives the same counts as everything together, and no times', async () => {
+    const { report } = await withCapture('P1', (dir) => importAndAnalyze([join(dir, 'qemu-trace.log')]));
+    const { ioreqs, reads, writes, invalidates, notifies, interrupts } = report.counts;
+    expect([ioreqs, reads, writes, invalidates, notifies, interrupts]).toEqual([372, 154, 217, 1, 101, 101]);
+    expect(report.mmio.plan).toBeNull();
   });
 });
 

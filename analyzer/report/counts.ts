@@ -12,7 +12,8 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
     warnings.push(`the sources disagree on the number of ioreqs: ${list}`);
   }
   const { access, delivered } = results;
-  const { statusReads, raises } = results.interrupts;
+  const { raises } = results.interrupts;
+  const statusReads = Math.max(results.interrupts.statusReads, access.statusReads);
   const [interrupts, interruptsBy] =
     statusReads > 0
       ? [statusReads, 'status_reads']
@@ -66,6 +67,7 @@ function sourceCounts(manifest: Manifest, results: PassResults): SourceCount[] {
   for (const s of manifest.sources) {
     if (s.id === dom0Id || s.id === xenId) continue;
     add(s.id, `device model's log`, s.kinds['dm.ioreq'] ?? 0);
+    add(s.id, 'recorded accesses', (s.kinds['rec.read'] ?? 0) + (s.kinds['rec.write'] ?? 0));
   }
   return list;
 }
