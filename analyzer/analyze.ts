@@ -1,13 +1,11 @@
-import type { AxisLine } from '../trace/axis.ts';
-import type { EventColumns } from '../trace/columns.ts';
 import { TWO_32 } from '../trace/columns.ts';
-import { K } from '../trace/events.ts';
 import { DIR_READ, DIR_WRITE } from '../trace/ioreq.ts';
 import type { SourceFacts } from '../trace/manifest.ts';
 import type { SpanPlan } from '../trace/spans.ts';
 import { NO_DEVICE, SPAN_FLAG } from '../trace/spans.ts';
 import { REG_QUEUE_NOTIFY } from '../trace/virtio-mmio.ts';
 import { DeviceMap } from './passes/device-map.ts';
+import { DeviceModelEvents } from './passes/device-model-events.ts';
 import type { Dom0Counts } from './passes/dom0-ioreqs.ts';
 import { D, Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
 import type { InjectionCounts } from './passes/injections.ts';
@@ -33,9 +31,6 @@ import type { TimedStream } from './streams.ts';
 import { walk } from './streams.ts';
 import type { TraceView } from './view.ts';
 import { timedStreams } from './view.ts';
-
-// Module constants: a loop over events must not look a property up for every row.
-const { DM_BLK_DONE, DM_NOTIFY, DM_QUEUE_NOTIFY, DM_SET_IRQ, DM_SET_STATUS, DOM0_SET_IRQ_LEVEL } = K;
 
 /** What the passes counted, beside the spans they gave out. */
 export interface PassResults {
@@ -142,7 +137,14 @@ export function runPasses(
             },
           },
         });
-  const deviceModel = new DeviceModelEvents(scouted, devices, ioreqs, interrupts, requests, !hooks.raise);
+  const deviceModel = new DeviceModelEvents(
+    scouted.domid,
+    devices,
+    ioreqs,
+    interrupts,
+    requests,
+    !hooks.raise,
+  );
 
   const streams = [xen, dom0].filter((s): s is TimedStream => s !== undefined);
   walk(
@@ -197,86 +199,6 @@ const DESCHEDULE_SLACK_NS = 50_000;
 const SETTLE_NS = 2e6;
 /** Requests are written out this far behind the watermark: by then their notifies are joined. */
 const REQUEST_LAG_NS = 40e6;
-
-/** Dom0's rows, dealt to the passes in one loop because each needs what the one before just learned. */
-class DeviceModelEvents {
-  private readonly domid: number | undefined;
-  private readonly devices: DeviceMap;
-  private readonly ioreqs: Dom0Ioreqs;
-  private readonly interrupts: Interrupts;
-  private readonly requests: Requests;
-  private readonly deviceOfSpi: Int32Array;
-  /** Without dm_op probes the device model's own trace tells of raises. */
-  private readonly raisesFromTrace: boolean;
-  private notifying: number = NO_DEVICE;
-
-  constructor(
-    scouted: Scouted,
-    devices: DeviceMap,
-    ioreqs: Dom0Ioreqs,
-    interrupts: Interrupts,
-    requests: Requests,
-    raisesFromTrace: boolean,
-  ) {
-    this.domid = scouted.domid;
-    this.raisesFromTrace = raisesFromTrace;
-    this.devices = devices;
-    this.ioreqs = ioreqs;
-    this.interrupts = interrupts;
-    this.requests = requests;
-    this.deviceOfSpi = Int32Array.from({ length: 1024 }, (_, spi) => devices.bySpi(spi));
-  }
-
-  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
-    const { ts } = batch;
-    const { scale, shift } = line;
-    const { kind, arg0, arg1 } = batch;
-    let begin = from;
-    for (let i = from; i < to; i++) {
-      const k = kind[i]!;
-      if (k === DOM0_SET_IRQ_LEVEL) {
-        const spi = arg0[i]!;
-        const ours = this.domid === undefined || batch.domid[i] === this.domid;
-        if (!ours || arg1[i] !== 1 || spi >= this.deviceOfSpi.length) continue;
-        this.raised(this.deviceOfSpi[spi]!, ts[i]! * scale + shift);
-      } else if (k === DM_SET_IRQ) {
-        if (!this.raisesFromTrace || arg1[i] !== 1) continue;
-        const spi = arg0[i]!;
-        this.raised(
-          spi > 0 && spi < this.deviceOfSpi.length ? this.deviceOfSpi[spi]! : this.notifying,
-          ts[i]! * scale + shift,
-        );
-      } else if (k >= DM_QUEUE_NOTIFY && k <= DM_BLK_DONE) {
-        // The ioreqs up to here tell which one the device model is serving.
-        this.ioreqs.rows(batch, line, begin, i);
-        begin = i;
-        if (k === DM_SET_STATUS) this.setStatus(batch, i);
-        else {
-          if (k === DM_NOTIFY) {
-            this.notifying = this.requests.deviceOf(batch.addr[2 * i]!, batch.addr[2 * i + 1]!);
-          }
-          this.requests.event(batch, i, ts[i]! * scale + shift);
-        }
-      }
-    }
-    this.ioreqs.rows(batch, line, begin, to);
-  }
-
-  private raised(device: number, t: number): void {
-    if (device === NO_DEVICE) return;
-    this.interrupts.raise(device, t);
-    this.requests.raised(device, t);
-  }
-
-  private setStatus(batch: EventColumns, i: number): void {
-    const v = this.ioreqs.workingOn(batch.pid[i]!);
-    if (v < 0) return;
-    const address = this.ioreqs.openAddress(v);
-    if (Number.isNaN(address)) return;
-    const device = this.devices.find(address);
-    if (device !== NO_DEVICE) this.requests.tie(batch.addr[2 * i]!, batch.addr[2 * i + 1]!, device);
-  }
-}
 
 /**
  * The device model's log, if Dom0's events hold no contents of ioreqs and the log has as many ioreqs as one
