@@ -200,6 +200,7 @@ describe('spans of generated scenarios, unpatched hypervisor', () => {
     checkCounts(got, truth);
     checkClock(got, truth);
     checkStageSums(got);
+    expect(got.report.counts.sources_agree).toBe(true);
     expect(checkMmio(got, truth)).toBeGreaterThan(6000);
     expect(checkRequests(got, truth)).toBeGreaterThan(200);
     // One run of the handler an interrupt, each begun by a raise that came before it.

@@ -2,14 +2,23 @@ import type { Manifest } from '../../trace/manifest.ts';
 import type { PassResults } from '../analyze.ts';
 import type { Counts, SourceCount } from './document.ts';
 
+const RUNSTATES = 'hypervisor: running→offline';
+
 /** What was counted, by which source, and whether the sources agree. Disagreement is a warning. */
 export function countsReport(manifest: Manifest, results: PassResults, warnings: string[]): Counts {
   const bySource = sourceCounts(manifest, results);
   const ioreqs = bySource[0]?.ioreqs ?? 0;
-  const agree = bySource.every((s) => s.ioreqs === ioreqs);
+  // An ioreq that is answered before Xen has descheduled the vCPU leaves no runstate pair: it is in the join.
+  const early = results.hooks.tracePoints || results.xen.offline === 0 ? 0 : results.join.dom0Only;
+  const explained = (s: SourceCount): number => (s.what === RUNSTATES ? s.ioreqs + early : s.ioreqs);
+  const agree = bySource.every((s) => explained(s) === ioreqs);
   if (!agree) {
     const list = bySource.map((s) => `${s.what} ${s.ioreqs}`).join(', ');
     warnings.push(`the sources disagree on the number of ioreqs: ${list}`);
+  } else if (early > 0) {
+    warnings.push(
+      `ioreqs answered before Xen had descheduled the vCPU: ${early}; they left no wait to be timed`,
+    );
   }
   const { access, delivered } = results;
   const { raises } = results.interrupts;
@@ -63,7 +72,7 @@ function sourceCounts(manifest: Manifest, results: PassResults): SourceCount[] {
   add(dom0Id, 'Dom0: ioreq page at the answer', dom0.fetched);
   add(dom0Id, "device model's trace in Dom0's buffer", dom0.serviced);
   // A vCPU that is answered before it is descheduled leaves no runstate pair: said in the spans, not here.
-  if (!hooks.tracePoints) add(xenId, 'hypervisor: running→offline', xen.offline);
+  if (!hooks.tracePoints) add(xenId, RUNSTATES, xen.offline);
   for (const s of manifest.sources) {
     if (s.id === dom0Id || s.id === xenId) continue;
     add(s.id, `device model's log`, s.kinds['dm.ioreq'] ?? 0);
