@@ -34,6 +34,9 @@ export const X = {
   FLAGS: 13,
 } as const;
 export const X_WIDTH = 14;
+// As the module's own constants: the JIT does not take exported ones for constant.
+const AT = X;
+const WIDTH = X_WIDTH;
 
 export interface XenCounts {
   /** running → offline of the domain's vCPUs: one an ioreq, on any Xen. */
@@ -68,8 +71,8 @@ export class XenWaits {
   constructor(domid: number, vcpus: number, patched: boolean) {
     this.domid = domid;
     this.patched = patched;
-    this.queues = Array.from({ length: vcpus }, () => new RecordQueue(X_WIDTH));
-    this.open = new Float64Array(vcpus * X_WIDTH).fill(NaN);
+    this.queues = Array.from({ length: vcpus }, () => new RecordQueue(WIDTH));
+    this.open = new Float64Array(vcpus * WIDTH).fill(NaN);
   }
 
   rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
@@ -111,108 +114,108 @@ export class XenWaits {
 
   /** Begin of the ioreq that is open on `vcpu`, axis ns; NaN if none is. */
   openSince(vcpu: number): number {
-    const at = vcpu * X_WIDTH;
-    if (!this.patched) return this.open[at + X.OFFLINE]!;
-    return Number.isNaN(this.open[at + X.SEND]!)
+    const at = vcpu * WIDTH;
+    if (!this.patched) return this.open[at + AT.OFFLINE]!;
+    return Number.isNaN(this.open[at + AT.SEND]!)
       ? NaN
-      : firstOf(this.open[at + X.TRAP]!, this.open[at + X.SEND]!);
+      : firstOf(this.open[at + AT.TRAP]!, this.open[at + AT.SEND]!);
   }
 
   /** Ends what is still open: counted, not given out. */
   finish(): void {
     for (let v = 0; v < this.queues.length; v++) {
-      const at = v * X_WIDTH;
-      const begun = this.patched ? this.open[at + X.SEND]! : this.open[at + X.OFFLINE]!;
+      const at = v * WIDTH;
+      const begun = this.patched ? this.open[at + AT.SEND]! : this.open[at + AT.OFFLINE]!;
       if (!Number.isNaN(begun)) this.counts.cut++;
       this.reset(at);
     }
   }
 
   private runstate(v: number, old: number, now: number, t: number): void {
-    const at = v * X_WIDTH;
+    const at = v * WIDTH;
     const open = this.open;
     if (now === OFFLINE && old === RUNNING) {
       this.counts.offline++;
       if (!this.patched) {
-        if (!Number.isNaN(open[at + X.OFFLINE]!)) {
+        if (!Number.isNaN(open[at + AT.OFFLINE]!)) {
           this.counts.cut++;
           this.reset(at);
         }
-        open[at + X.OFFLINE] = t;
-      } else if (!Number.isNaN(open[at + X.SEND]!) && Number.isNaN(open[at + X.OFFLINE]!)) {
-        open[at + X.OFFLINE] = t;
+        open[at + AT.OFFLINE] = t;
+      } else if (!Number.isNaN(open[at + AT.SEND]!) && Number.isNaN(open[at + AT.OFFLINE]!)) {
+        open[at + AT.OFFLINE] = t;
       }
       return;
     }
-    if (Number.isNaN(open[at + X.OFFLINE]!)) return;
-    if (old === OFFLINE && Number.isNaN(open[at + X.WAKE]!)) open[at + X.WAKE] = t;
-    if (now === RUNNING && Number.isNaN(open[at + X.RUNNING]!)) {
-      open[at + X.RUNNING] = t;
-      if (!this.patched) this.emit(v, X.OFFLINE, t);
+    if (Number.isNaN(open[at + AT.OFFLINE]!)) return;
+    if (old === OFFLINE && Number.isNaN(open[at + AT.WAKE]!)) open[at + AT.WAKE] = t;
+    if (now === RUNNING && Number.isNaN(open[at + AT.RUNNING]!)) {
+      open[at + AT.RUNNING] = t;
+      if (!this.patched) this.emit(v, AT.OFFLINE, t);
     }
   }
 
   private wake(v: number, t: number): void {
-    const at = v * X_WIDTH;
-    const begun = this.patched ? this.open[at + X.SEND]! : this.open[at + X.OFFLINE]!;
-    if (!Number.isNaN(begun) && Number.isNaN(this.open[at + X.WAKE]!)) this.open[at + X.WAKE] = t;
+    const at = v * WIDTH;
+    const begun = this.patched ? this.open[at + AT.SEND]! : this.open[at + AT.OFFLINE]!;
+    if (!Number.isNaN(begun) && Number.isNaN(this.open[at + AT.WAKE]!)) this.open[at + AT.WAKE] = t;
   }
 
   private tracePoint(batch: EventColumns, i: number, kind: number, v: number, t: number): void {
-    const at = v * X_WIDTH;
+    const at = v * WIDTH;
     const open = this.open;
     switch (kind) {
       case ARM_S2_ABORT:
-        if (!Number.isNaN(open[at + X.SEND]!)) this.counts.cut++;
+        if (!Number.isNaN(open[at + AT.SEND]!)) this.counts.cut++;
         this.reset(at);
-        open[at + X.TRAP] = t;
+        open[at + AT.TRAP] = t;
         break;
       case ARM_IOREQ_SEND:
         this.counts.send++;
         // Two sends without a resume between: the end of the first was lost.
-        if (!Number.isNaN(open[at + X.SEND]!)) {
+        if (!Number.isNaN(open[at + AT.SEND]!)) {
           this.counts.cut++;
           this.reset(at);
         }
-        open[at + X.SEND] = t;
-        open[at + X.ADDR_LO] = batch.addr[2 * i]!;
-        open[at + X.ADDR_HI] = batch.addr[2 * i + 1]!;
-        open[at + X.DATA_LO] = batch.data[2 * i]!;
-        open[at + X.INFO] = batch.arg0[i]!;
+        open[at + AT.SEND] = t;
+        open[at + AT.ADDR_LO] = batch.addr[2 * i]!;
+        open[at + AT.ADDR_HI] = batch.addr[2 * i + 1]!;
+        open[at + AT.DATA_LO] = batch.data[2 * i]!;
+        open[at + AT.INFO] = batch.arg0[i]!;
         break;
       case ARM_IOREQ_DONE:
         this.counts.done++;
-        if (Number.isNaN(open[at + X.SEND]!)) break;
-        open[at + X.DONE] = t;
-        if (ioreqType(open[at + X.INFO]!) === IOREQ_TYPE.INVALIDATE || Number.isNaN(open[at + X.TRAP]!)) {
-          this.emit(v, X.SEND, t);
+        if (Number.isNaN(open[at + AT.SEND]!)) break;
+        open[at + AT.DONE] = t;
+        if (ioreqType(open[at + AT.INFO]!) === IOREQ_TYPE.INVALIDATE || Number.isNaN(open[at + AT.TRAP]!)) {
+          this.emit(v, AT.SEND, t);
         }
         break;
       case ARM_S2_RESUME:
-        if (Number.isNaN(open[at + X.TRAP]!)) break;
-        if (Number.isNaN(open[at + X.SEND]!)) {
+        if (Number.isNaN(open[at + AT.TRAP]!)) break;
+        if (Number.isNaN(open[at + AT.SEND]!)) {
           this.counts.handledInXen++;
           this.reset(at);
           break;
         }
-        open[at + X.RESUME] = t;
-        this.emit(v, X.TRAP, t);
+        open[at + AT.RESUME] = t;
+        this.emit(v, AT.TRAP, t);
         break;
     }
   }
 
   private emit(v: number, start: number, end: number): void {
-    const at = v * X_WIDTH;
-    this.open[at + X.START] = this.open[at + start]!;
-    this.open[at + X.END] = end;
-    this.open[at + X.FLAGS] = 0;
+    const at = v * WIDTH;
+    this.open[at + AT.START] = this.open[at + start]!;
+    this.open[at + AT.END] = end;
+    this.open[at + AT.FLAGS] = 0;
     this.queues[v]!.push(this.open, at);
     this.reset(at);
   }
 
   private reset(at: number): void {
     const { open } = this;
-    for (let f = 0; f < X_WIDTH; f++) open[at + f] = NaN;
+    for (let f = 0; f < WIDTH; f++) open[at + f] = NaN;
   }
 }
 

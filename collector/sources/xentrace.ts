@@ -8,19 +8,20 @@ import { Damage } from './xentrace/damage.ts';
 import { decodeBlock } from './xentrace/decode.ts';
 import { LaneHeap } from './xentrace/lane-heap.ts';
 import { ChunkSpace, Lane, MIN_CHUNK_BYTES } from './xentrace/lane.ts';
-import type { Epoch } from './xentrace/lane.ts';
+import { BlockRows } from './xentrace/merge.ts';
 import { hasOneClass } from './xentrace/records.ts';
 import { Tally } from './xentrace/tally.ts';
 import { CPU_CHANGE_BYTES, CPU_CHANGE_HEADER, indexWindows, MAX_CPUS } from './xentrace/windows.ts';
 
-const CHUNK_BYTES = 1 << 20;
+/** Of a few CPUs together, the chunks stay in a core's cache between reading and decoding. */
+const CHUNK_BYTES = 1 << 17;
 /** What all lanes together may hold; each CPU beyond that gets a smaller chunk. */
 const ALL_CHUNKS_BYTES = 64 << 20;
 /** Entries in report.losses; further ones are added up in a last one, of unknown place. */
 const MAX_LOSSES = 10_000;
 
 export interface XentraceOptions {
-  /** Bytes of a CPU's records read at a time, 1 MiB by default. */
+  /** Bytes of a CPU's records read at a time, 128 KiB by default. */
   chunkBytes?: number;
 }
 
@@ -34,7 +35,7 @@ export interface XentraceOptions {
  * neighbours is replaced by that time too, so that rows stay in order; the first such place is the error.
  *
  * `report.records` counts whole records, cpu_change and wrap_buffer included; these two give no rows.
- * `report.byName` is complete once the input has ended. A
+ * `report.byName` has its counts once the input has ended. A
  * record that contradicts its format makes the rest of its window unreadable: it is skipped, with a XEN_LOST
  * row of unknown number, and decoding goes on in the CPU's next window. report.errors has the damage that
  * comes first in the file.
@@ -47,7 +48,7 @@ export class XentraceDecoder implements EventDecoder {
   private readonly chunkBytes: number;
   private readonly damage: Damage;
   private readonly tally = new Tally();
-  private epoch: Epoch = { hi: 0, lo: 0 };
+  private readonly rows = new BlockRows();
   private heap: LaneHeap | undefined;
   private space = new ChunkSpace(0);
 
@@ -61,7 +62,7 @@ export class XentraceDecoder implements EventDecoder {
     try {
       this.heap ??= this.open();
       while (!out.full && this.heap.first() !== undefined) {
-        decodeBlock(this.heap, this.space, this.epoch, out, this.tally, this.onLoss);
+        decodeBlock(this.heap, this.space, this.rows, out, this.tally, this.onLoss);
       }
     } catch (error) {
       if (!isTraceError(error)) throw error;
@@ -71,7 +72,7 @@ export class XentraceDecoder implements EventDecoder {
     }
     this.report.records = this.tally.total();
     const more = this.heap.first() !== undefined;
-    if (!more) this.tally.into(this.report.byName);
+    this.tally.into(this.report.byName, !more);
     return more;
   }
 
@@ -96,10 +97,11 @@ export class XentraceDecoder implements EventDecoder {
     const epoch = firsts.reduce((a, b) => (b !== undefined && (a === undefined || b < a) ? b : a), undefined);
     const zero = epoch ?? 0n;
     this.clock.epoch = zero;
-    this.epoch = { hi: Number(zero >> 32n), lo: Number(zero & 0xffff_ffffn) };
+    this.space.epochHi = Number(zero >> 32n);
+    this.space.epochLo = Number(zero & 0xffff_ffffn);
     const times = firsts.map((first) => Number((first ?? zero) - zero));
     lanes.forEach((lane, which) => {
-      lane.start(this.epoch, times[which]!);
+      lane.start(times[which]!);
     });
     return new LaneHeap(lanes, times);
   }

@@ -1,5 +1,12 @@
 import type { Lane } from './lane.ts';
 
+/** Time of a lane that has ended. A constant here: the global Infinity would make its uses tagged values. */
+const ENDED = Number.POSITIVE_INFINITY;
+
+/** A constant, as the JIT takes no function declaration of a module for one. */
+const before = (timeA: number, laneA: number, timeB: number, laneB: number): boolean =>
+  timeA < timeB || (timeA === timeB && laneA < laneB);
+
 /**
  * Lanes by the time of their next record, earliest first; equal times by CPU. A binary heap: a host may
  * have two CPUs or some hundred, a hostile file thousands. It is asked once for every few records, so its
@@ -21,7 +28,7 @@ export class LaneHeap {
 
   /** The lane to decode from; undefined once every lane has ended. */
   first(): Lane | undefined {
-    return this.lanes.length === 0 || this.time[0] === Infinity ? undefined : this.lanes[this.which[0]!];
+    return this.lanes.length === 0 || this.time[0] === ENDED ? undefined : this.lanes[this.which[0]!];
   }
 
   firstTime(): number {
@@ -31,7 +38,7 @@ export class LaneHeap {
   /** Times from here on are not the first lane's turn. */
   limit(): number {
     const { time, which } = this;
-    if (time.length < 2) return Infinity;
+    if (time.length < 2) return ENDED;
     const second = time.length > 2 && before(time[2]!, which[2]!, time[1]!, which[1]!) ? 2 : 1;
     // Ticks are whole numbers, so that + 1 lets equal times of a lower CPU pass.
     return which[0]! < which[second]! ? time[second]! + 1 : time[second]!;
@@ -56,8 +63,4 @@ export class LaneHeap {
     time[at] = next;
     which[at] = lane;
   }
-}
-
-function before(timeA: number, laneA: number, timeB: number, laneB: number): boolean {
-  return timeA < timeB || (timeA === timeB && laneA < laneB);
 }

@@ -23,6 +23,12 @@ export class ChunkSpace {
   /** The same words unsigned, for timestamps: `>>> 0` of a word would be a guess that the JIT must undo. */
   readonly unsigned: Uint32Array;
   readonly bytes: Uint8Array;
+  /** The reading of the counter at ts = 0, as two u32. NaN so that the JIT takes them for doubles from the start. */
+  epochHi = NaN;
+  epochLo = NaN;
+  /** The high word that timestamps have at present, and the time of the low word 0 under it. */
+  high = NaN;
+  highTime = NaN;
 
   constructor(bytes: number) {
     // The loop may look at a record's words before it knows that they are there.
@@ -31,12 +37,17 @@ export class ChunkSpace {
     this.unsigned = new Uint32Array(buffer);
     this.bytes = new Uint8Array(buffer);
   }
-}
 
-/** The reading of the counter at ts = 0, as two u32. */
-export interface Epoch {
-  readonly hi: number;
-  readonly lo: number;
+  setHigh(high: number): void {
+    this.high = high;
+    this.highTime = (high - this.epochHi) * TWO_32 - this.epochLo;
+  }
+
+  /** Time of the record at word `pos`, which has a timestamp: ticks since epoch. */
+  time(pos: number): number {
+    const high = this.unsigned[pos + 2]! - this.epochHi;
+    return high * TWO_32 + (this.unsigned[pos + 1]! - this.epochLo);
+  }
 }
 
 /**
@@ -48,9 +59,9 @@ export class Lane {
   readonly cpu: number;
   pos = 0;
   end = 0;
-  /** Time of the last record, ticks since epoch. */
-  last = 0;
-  private epoch: Epoch = { hi: 0, lo: 0 };
+  /** Time of the last record, ticks since epoch. NaN for the same reason as epochHi. */
+  last = NaN;
+  private readonly space: ChunkSpace;
   private readonly words: Int32Array;
   private readonly bytes: Uint8Array;
   /** The lane's chunk within the space, bytes. */
@@ -96,6 +107,7 @@ export class Lane {
     this.segmentEnd = new Uint32Array(most);
     this.segmentBase = new Float64Array(most);
     this.room = Math.min(this.capacity, FIRST_READ_BYTES);
+    this.space = space;
     this.words = space.words;
     this.bytes = space.bytes;
     this.pos = this.end = from / 4;
@@ -180,15 +192,16 @@ export class Lane {
   reportTime(pos: number, what: string): void {
     const at = this.fileOffset(pos);
     if (!this.damage.isFirst(at)) return;
-    const last = BigInt(this.epoch.hi) * 0x1_0000_0000n + BigInt(this.epoch.lo) + BigInt(this.last);
+    const { epochHi, epochLo } = this.space;
+    const last = BigInt(epochHi) * 0x1_0000_0000n + BigInt(epochLo) + BigInt(this.last);
     this.damage.report('E_BAD_RECORD', at, what, `about ${last}`, `${this.timestamp(pos)}`);
   }
 
   /** Overwrites the timestamp of the record at `pos` with the time of the record before. */
   setTimeToLast(pos: number): void {
-    const low = this.last + this.epoch.lo;
+    const low = this.last + this.space.epochLo;
     this.words[pos + 1] = low % TWO_32;
-    this.words[pos + 2] = this.epoch.hi + Math.floor(low / TWO_32);
+    this.words[pos + 2] = this.space.epochHi + Math.floor(low / TWO_32);
   }
 
   /** First two timestamps in the first chunk, absolute. Reads that chunk. */
@@ -203,9 +216,8 @@ export class Lane {
     return found;
   }
 
-  /** Sets the times that rows count from and that records before the first timestamp have. */
-  start(epoch: Epoch, first: number): void {
-    this.epoch = epoch;
+  /** Sets the time that records before the first timestamp have. */
+  start(first: number): void {
     this.last = first;
   }
 
@@ -218,8 +230,7 @@ export class Lane {
     const loaded = this.segmentEnd[this.segments - 1]!;
     for (let at = pos + recordLength(this.words[pos]!); at + 3 <= loaded;) {
       if (this.words[at]! < 0) {
-        const high = (this.words[at + 2]! >>> 0) - this.epoch.hi;
-        return high * TWO_32 + ((this.words[at + 1]! >>> 0) - this.epoch.lo);
+        return this.space.time(at);
       }
       at += recordLength(this.words[at]!);
     }

@@ -100,8 +100,8 @@ export const HASH_MULTIPLIER = findMultiplier();
 export const ID_AT = new Int32Array(1 << HASH_BITS).fill(-1);
 /**
  * At the same place: position in KNOWN, op << 8, least number of words << 12, kind << 16, old state << 24, new
- * state << 28. A record that must not be there (FOREIGN) wants more words than any has: one comparison finds
- * that and a record that is too short.
+ * state << 28. What is no row (WRAP) or must not be there (FOREIGN) wants more words than any record has: one
+ * comparison finds these and records that are too short.
  */
 export const INFO_AT = new Int32Array(1 << HASH_BITS);
 
@@ -110,7 +110,7 @@ known.forEach((record, position) => {
   const place = hash(record.id, HASH_MULTIPLIER);
   const states = (record.old << 24) | (record.next << 28);
   ID_AT[place] = record.id;
-  const words = record.op === OP.FOREIGN ? 8 : record.words;
+  const words = record.op === OP.FOREIGN || record.op === OP.WRAP ? 8 : record.words;
   INFO_AT[place] = position | (record.op << 8) | (words << 12) | (record.kind << 16) | states;
 });
 
@@ -123,6 +123,14 @@ function findMultiplier(): number {
     const places = new Set(known.map((record) => hash(record.id, multiplier)));
     if (places.size === known.length) return multiplier | 0;
   }
+}
+
+/** As in INFO_AT, for an id that is not there. */
+export const OTHER_INFO = OP.OTHER | (K.XEN_OTHER << 16);
+
+export function infoOf(id: number): number {
+  const place = hash(id, HASH_MULTIPLIER);
+  return ID_AT[place] === id ? INFO_AT[place]! : OTHER_INFO;
 }
 
 /** Whether an id has exactly one class bit, as every id of Xen has. */

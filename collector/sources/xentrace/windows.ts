@@ -10,7 +10,10 @@ export const CPU_CHANGE_BYTES = 12;
 export const MAX_CPUS = 16_384;
 /** Bound on the index's memory (16 bytes a window); xentrace's own windows are kilobytes each. */
 const MAX_WINDOWS = 1 << 24;
-/** Headers are read through a buffer of this size, so that tiny windows do not cost a read each. */
+/**
+ * Headers are read through a buffer of this size, so that tiny windows do not cost a read each; behind a larger
+ * window, its next header alone is read.
+ */
 const SCAN_BYTES = 4096;
 export const NO_WINDOW = 0xffffffff;
 
@@ -40,6 +43,8 @@ export function indexWindows(input: ByteSource, damage: Damage, tally: Tally): W
   const view = new DataView(scan.buffer);
   let scanAt = 0;
   let scanEnd = 0;
+  const lone = scan.subarray(0, CPU_CHANGE_BYTES);
+  let near = true;
 
   let capacity = 256;
   let offset = new Float64Array(capacity);
@@ -53,7 +58,7 @@ export function indexWindows(input: ByteSource, damage: Damage, tally: Tally): W
   for (let at = 0; at < input.size;) {
     if (at + CPU_CHANGE_BYTES > scanEnd) {
       scanAt = at;
-      scanEnd = at + input.read(at, scan);
+      scanEnd = at + input.read(at, near ? scan : lone);
       if (at + CPU_CHANGE_BYTES > scanEnd) {
         const left = `${scanEnd - at}`;
         damage.report('E_TRUNCATED', at, 'input ends inside a cpu_change record', '12 bytes', left);
@@ -79,6 +84,7 @@ export function indexWindows(input: ByteSource, damage: Damage, tally: Tally): W
     tally.countCpuChange();
     const start = at + CPU_CHANGE_BYTES;
     at = start + size;
+    near = size < SCAN_BYTES;
     if (size === 0) continue;
     if (count === MAX_WINDOWS) {
       damage.report('E_UNSUPPORTED', start, 'too many windows', `at most ${MAX_WINDOWS}`, 'more');
