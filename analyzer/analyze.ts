@@ -3,7 +3,7 @@ import { DIR_READ, DIR_WRITE } from '../trace/ioreq.ts';
 import type { SourceFacts } from '../trace/manifest.ts';
 import type { SpanPlan } from '../trace/spans.ts';
 import { NO_DEVICE, SPAN_FLAG } from '../trace/spans.ts';
-import { REG_QUEUE_NOTIFY } from '../trace/virtio-mmio.ts';
+import { REG_INTERRUPT_STATUS, REG_QUEUE_NOTIFY } from '../trace/virtio-mmio.ts';
 import { DeviceMap } from './passes/device-map.ts';
 import { DeviceModelEvents } from './passes/device-model-events.ts';
 import type { Dom0Counts } from './passes/dom0-ioreqs.ts';
@@ -107,8 +107,11 @@ export function runPasses(
     (_v, record, at) => {
       const address = record[at + D.ADDR_LO]! + record[at + D.ADDR_HI]! * TWO_32;
       const device = devices.find(address);
-      if (device === NO_DEVICE || address - devices.devices[device]!.base !== REG_QUEUE_NOTIFY) return;
-      requests.notified(record[at + D.SEQ]!, device, record[at + D.DATA_LO]! & 0xffff);
+      if (device === NO_DEVICE) return;
+      const register = address - devices.devices[device]!.base;
+      if (register === REG_QUEUE_NOTIFY) {
+        requests.notified(record[at + D.SEQ]!, device, record[at + D.DATA_LO]! & 0xffff);
+      } else if (register === REG_INTERRUPT_STATUS) requests.handlerRuns(device);
     },
     log,
   );
@@ -233,7 +236,7 @@ function untimedAccesses(
   const sources = view.manifest.sources.filter((s) => !used.includes(s.id) && size(s) > 0);
   const [largest] = sources.sort((a, b) => size(b) - size(a));
   if (largest === undefined) return timed;
-  return { ...countUntimed(view.source(largest.id).batches(), devices), unknown: timed.unknown };
+  return countUntimed(view.source(largest.id).batches(), devices);
 }
 
 function countAccess(access: AccessCounts, flags: number, dir: number): void {

@@ -33,7 +33,7 @@ const MMIO_MARKS = {
   dm_read: { name: 'dm_read', clock: 'dom0', what: 'device model wakes' },
   service: { name: 'service', clock: 'dom0', what: 'service begins' },
   answer: { name: 'answer', clock: 'dom0', what: 'answer' },
-  wake: { name: 'wake', clock: 'xen', what: 'vCPU runnable' },
+  wake: { name: 'wake', clock: 'xen', what: 'vCPU woken' },
   running: { name: 'running', clock: 'xen', what: 'vCPU runs' },
   done: { name: 'done', clock: 'xen', what: 'Xen takes the answer' },
   resume: { name: 'resume', clock: 'xen', what: 'guest resumes' },

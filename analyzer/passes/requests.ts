@@ -39,6 +39,9 @@ export interface DepthFacts {
   first: number;
 }
 
+/** Group of a request that no interrupt announced. */
+const NO_GROUP = 0xffffffff;
+
 /** Fields of a finished request that waits for its notify's guest time. */
 const R = {
   QUEUE: 0,
@@ -241,6 +244,7 @@ export class Requests {
     if (state.device === NO_DEVICE) this.table.tie(vdevLo, vdevHi, device);
     // Kicks of one queue coalesce in its eventfd: one run of the handler answers all that came before.
     state.notifyServed = false;
+    this.polled(state);
     let left = this.kicks.length;
     while (left-- > 0) {
       const same = this.kicks.get(0, 2) === queue && this.kicks.get(0, 1) === device;
@@ -273,26 +277,35 @@ export class Requests {
   private use(slot: number, t: number): void {
     this.counts.used++;
     const { store } = this;
-    if (this.hasNotify) this.suppressed(store.queue[slot]!, t);
     store.state[slot] = STATE.USED;
     store.used[slot] = t;
     this.depthChange(this.table.queues[store.queue[slot]!]!, t, -1);
     if (++this.uninterrupted > MAX_UNINTERRUPTED) {
       for (let s = 0; s < store.top; s++)
-        if (store.state[s]! >= STATE.USED) this.finishRequest(s, NaN, 0xffffffff);
+        if (store.state[s]! >= STATE.USED) this.finishRequest(s, NaN, NO_GROUP);
     }
   }
 
   /**
-   * Requests of `queue` that were used before `t` and are not announced by now: the device model notifies right
-   * behind the flush if the guest wants an interrupt, so for these none was raised.
+   * The guest's handler for `device` begins (it reads InterruptStatus): it takes whatever is used by now. What no
+   * interrupt announced was completed behind one that had been raised before, and gets none of its own.
    */
-  private suppressed(queue: number, t: number): void {
+  handlerRuns(device: number): void {
     const { store } = this;
     for (let s = 0; s < store.top; s++) {
-      if (store.state[s] === STATE.USED && store.queue[s] === queue && store.used[s]! < t) {
-        this.finishRequest(s, NaN, 0xffffffff);
+      if (store.state[s] === STATE.USED && this.table.queues[store.queue[s]!]!.device === device) {
+        this.finishRequest(s, NaN, NO_GROUP);
       }
+    }
+  }
+
+  /** The guest notifies a queue of which everything is used and unannounced: it polls, and wants no interrupt. */
+  private polled(queue: QueueState): void {
+    if (this.depthOf(queue) > 0) return;
+    const { store } = this;
+    const q = this.table.queues.indexOf(queue);
+    for (let s = 0; s < store.top; s++) {
+      if (store.state[s] === STATE.USED && store.queue[s] === q) this.finishRequest(s, NaN, NO_GROUP);
     }
   }
 
@@ -357,8 +370,7 @@ export class Requests {
    */
   private startedBy(queue: QueueState): number {
     if (this.deviceDriven(queue)) return -1;
-    const idle =
-      (this.depths.find((d) => d.device === queue.device && d.queue === queue.queue)?.now ?? 0) === 0;
+    const idle = this.depthOf(queue) === 0;
     if (queue.notifyServed && idle) return -1;
     queue.notifyServed = true;
     return queue.notifySeq;
@@ -371,6 +383,10 @@ export class Requests {
     if (queue.queue % 2 === 1) return false;
     // Receive queues have a transmit queue behind them; net's control queue, the last one, has not.
     return queue.queue === 0 || kind === 'console' || this.table.has(queue, queue.queue + 1);
+  }
+
+  private depthOf(queue: QueueState): number {
+    return this.depths.find((d) => d.device === queue.device && d.queue === queue.queue)?.now ?? 0;
   }
 
   private depthChange(queue: QueueState, t: number, by: number): number {

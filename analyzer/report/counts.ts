@@ -71,12 +71,12 @@ function sourceCounts(manifest: Manifest, results: PassResults): SourceCount[] {
   add(dom0Id, 'Dom0: answers', dom0.answers);
   add(dom0Id, 'Dom0: ioreq page at the answer', dom0.fetched);
   add(dom0Id, "device model's trace in Dom0's buffer", dom0.serviced);
-  // A vCPU that is answered before it is descheduled leaves no runstate pair: said in the spans, not here.
-  if (!hooks.tracePoints) add(xenId, RUNSTATES, xen.offline);
   for (const s of manifest.sources) {
     if (s.id === dom0Id || s.id === xenId) continue;
     add(s.id, `device model's log`, s.kinds['dm.ioreq'] ?? 0);
     add(s.id, 'recorded accesses', (s.kinds['rec.read'] ?? 0) + (s.kinds['rec.write'] ?? 0));
   }
+  // A vCPU that is answered before it is descheduled leaves no runstate pair: said in the spans, not here.
+  if (!hooks.tracePoints) add(xenId, RUNSTATES, xen.offline);
   return list;
 }
