@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { sampleParts } from '../fixtures/ftrace-pages-writer.ts';
 import { generateScenario } from '../fixtures/scenario/index.ts';
 import { traceDat6Head } from '../fixtures/trace-dat-writer.ts';
+import { havePeers, timedPeer } from './measure.ts';
 
 /**
  * `trace analyze` of 10^7 events: its rate beside the peers' on the same recording, and its memory. The peers
@@ -47,13 +48,6 @@ function trace(...args: string[]): Run {
   return { seconds, rssMb: Number(rss) / 1024, stdout: child.stdout };
 }
 
-function peer(command: string, args: string[]): number {
-  const begin = performance.now();
-  const child = spawnSync(command, args, { stdio: 'ignore' });
-  if (child.status !== 0) throw new Error(`${command} failed (${child.status ?? 'killed'})`);
-  return (performance.now() - begin) / 1e3;
-}
-
 interface Recording {
   raw: string;
   trace: string;
@@ -85,14 +79,7 @@ function traceDat(raw: string): string {
 }
 
 function main(): number {
-  for (const [command, pack] of [
-    ['xenalyze', 'xen-utils-common'],
-    ['trace-cmd', 'trace-cmd'],
-  ] as const) {
-    if (spawnSync(command, ['--version']).error === undefined) continue;
-    console.error(`bench: ${command} is not installed (Debian: ${pack}); nothing to compare with`);
-    return 1;
-  }
+  if (!havePeers({ xenalyze: 'xen-utils-common', 'trace-cmd': 'trace-cmd' })) return 1;
   const dir = mkdtempSync(join(tmpdir(), 'ioreq-trace-bench-'));
   try {
     const quarter = record(dir, 'quarter', IOREQS / 4);
@@ -105,9 +92,9 @@ function main(): number {
     for (let round = 0; round < ROUNDS; round++) {
       xenalyze = Math.min(
         xenalyze,
-        peer('xenalyze', ['--cpu-hz=62500000', '--summary', join(whole.raw, 'xentrace.bin')]),
+        timedPeer('xenalyze', ['--cpu-hz=62500000', '--summary', join(whole.raw, 'xentrace.bin')]).wall,
       );
-      traceCmd = Math.min(traceCmd, peer('trace-cmd', ['report', '-i', dat]));
+      traceCmd = Math.min(traceCmd, timedPeer('trace-cmd', ['report', '-i', dat]).wall);
       const run = trace('analyze', whole.trace, '--json');
       const found = (JSON.parse(run.stdout) as { counts: { ioreqs: number } }).counts.ioreqs;
       if (found !== whole.ioreqs) throw new Error(`${found} ioreqs found of ${whole.ioreqs}`);

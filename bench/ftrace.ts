@@ -6,6 +6,8 @@ import { FileSource } from '../collector/input/file-source.ts';
 import { TraceDatDecoder } from '../collector/sources/trace-dat.ts';
 import { writeRepeatedTraceDat } from '../fixtures/ftrace-pages-writer.ts';
 import { EventBatch } from '../trace/columns.ts';
+import type { Cost } from './measure.ts';
+import { best, havePeers, rateRow, rateTitle, timed, timedPeer } from './measure.ts';
 
 /**
  * How fast ring-buffer pages become event columns, against `trace-cmd report > /dev/null` on the same file
@@ -16,51 +18,29 @@ import { EventBatch } from '../trace/columns.ts';
  * Exit 1 below the goal, or if trace-cmd is not installed. Run from the repository's root.
  */
 const GOAL = 10;
-const ROUNDS = 3;
+const ROUNDS = 5;
 const SAMPLE = join('fixtures', 'raw', 'ftrace', 'log-backend');
 const REPEATS = 1480;
 
-interface Cost {
-  cpu: number;
-  wall: number;
-  events: number;
-}
-
-function runDecoder(path: string): Cost {
-  const cpu = process.cpuUsage();
-  const wall = performance.now();
+function runDecoder(path: string): { cost: Cost; events: number } {
   const source = new FileSource(path);
-  const decoder = new TraceDatDecoder(source);
-  const batch = new EventBatch();
   let rows = 0;
-  for (let more = true; more;) {
-    batch.clear();
-    more = decoder.fill(batch);
-    rows += batch.length;
-  }
+  let decoder: TraceDatDecoder | undefined;
+  const cost = timed(() => {
+    decoder = new TraceDatDecoder(source);
+    const batch = new EventBatch();
+    for (let more = true; more;) {
+      batch.clear();
+      more = decoder.fill(batch);
+      rows += batch.length;
+    }
+  });
   source.close();
-  const used = process.cpuUsage(cpu);
-  const { records, errors } = decoder.report;
+  const { records, errors } = decoder!.report;
   if (rows < records || errors.length > 0) {
     throw new Error(`decoded ${rows} rows of ${records} records; ${errors.map(String).join('; ')}`);
   }
-  return {
-    cpu: (used.user + used.system) / 1e6,
-    wall: (performance.now() - wall) / 1e3,
-    events: records,
-  };
-}
-
-function runTraceCmd(path: string): Cost {
-  const wall = performance.now();
-  // The shell's `times` gives the child's CPU seconds; Node has no getrusage for children.
-  const script = 'trace-cmd report -i "$1" >/dev/null 2>&1; code=$?; times; exit $code';
-  const child = spawnSync('bash', ['-c', script, 'bash', path], { encoding: 'utf8' });
-  const spent = (performance.now() - wall) / 1e3;
-  if (child.status !== 0) throw new Error(`trace-cmd failed (${child.status ?? 'killed'}): ${child.stderr}`);
-  const times = [...child.stdout.matchAll(/(\d+)m([\d.]+)s/g)].map((m) => Number(m[1]) * 60 + Number(m[2]));
-  // Two lines: the shell itself, then its children; user and system each.
-  return { cpu: times[2]! + times[3]!, wall: spent, events: 0 };
+  return { cost, events: records };
 }
 
 /** trace-cmd prints one line an event after its "cpus=" line: the two must agree on how many there are. */
@@ -69,42 +49,31 @@ function countLines(path: string): number {
   return Number(spawnSync('bash', ['-c', script, 'bash', path], { encoding: 'utf8' }).stdout);
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
-}
-
-function row(name: string, events: number, costs: Cost[]): string {
-  const cpu = median(costs.map((c) => c.cpu));
-  const wall = median(costs.map((c) => c.wall));
-  const rate = (seconds: number): string => (events / seconds / 1e6).toFixed(2).padStart(12);
-  const cells = [name.padEnd(20), cpu.toFixed(2).padStart(8), wall.toFixed(2).padStart(8)];
-  return `${cells.join('')}${rate(cpu)}${rate(wall)}`;
-}
-
 function main(): number {
-  if (spawnSync('trace-cmd', ['--version']).error !== undefined) {
-    console.error('bench: trace-cmd is not installed (Debian package trace-cmd); nothing to compare with');
-    return 1;
-  }
+  if (!havePeers({ 'trace-cmd': 'trace-cmd' })) return 1;
   const dir = mkdtempSync(join(tmpdir(), 'ioreq-trace-bench-'));
   try {
     const path = join(dir, 'trace.dat');
     writeRepeatedTraceDat(path, SAMPLE, REPEATS);
     const ours: Cost[] = [];
     const theirs: Cost[] = [];
+    let events = 0;
     for (let round = 0; round < ROUNDS; round++) {
-      theirs.push(runTraceCmd(path));
-      ours.push(runDecoder(path));
+      theirs.push(timedPeer('trace-cmd', ['report', '-i', path]));
+      const run = runDecoder(path);
+      ours.push(run.cost);
+      events = run.events;
     }
-    const events = ours[0]!.events;
     const printed = countLines(path);
     if (printed !== events) throw new Error(`trace-cmd prints ${printed} events, decoded were ${events}`);
     const megabytes = (statSync(path).size / 1e6).toFixed(0);
-    console.log(`${events} events on 2 CPUs, ${megabytes} MB; median of ${ROUNDS} rounds`);
-    console.log(`${''.padEnd(20)}   CPU s  wall s  M ev/CPU s  M ev/wall s`);
-    console.log(row('trace-cmd report', events, theirs));
-    console.log(row('ioreq-trace', events, ours));
-    const ratio = median(theirs.map((c) => c.cpu)) / median(ours.map((c) => c.cpu));
+    console.log(`${events} events on 2 CPUs, ${megabytes} MB; best of ${ROUNDS} rounds`);
+    const [they, we] = [best(theirs), best(ours)];
+    console.log(rateTitle('ev'));
+    console.log(rateRow('trace-cmd report', events, they));
+    console.log(rateRow('ioreq-trace, first round', events, ours[0]!));
+    console.log(rateRow('ioreq-trace', events, we));
+    const ratio = Math.min(they.cpu / we.cpu, they.wall / we.wall);
     console.log(`ratio ${ratio.toFixed(2)} (goal ${GOAL.toFixed(1)})`);
     return ratio < GOAL ? 1 : 0;
   } finally {

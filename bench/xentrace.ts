@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,8 @@ import { FileSource } from '../collector/input/file-source.ts';
 import { XentraceDecoder } from '../collector/sources/xentrace.ts';
 import { generateScenario } from '../fixtures/scenario/index.ts';
 import { EventBatch } from '../trace/columns.ts';
+import type { Cost } from './measure.ts';
+import { best, havePeers, rateRow, rateTitle, timed, timedPeer } from './measure.ts';
 
 /**
  * How fast a recording of Xen's trace buffers is decoded and analysed, against `xenalyze --summary` on the
@@ -54,28 +55,21 @@ class Spans {
   }
 }
 
-interface Cost {
-  cpu: number;
-  wall: number;
-}
-
 function runDecoder(path: string, expected: { records: number; ioreqs: number }): Cost {
-  const cpu = process.cpuUsage();
-  const wall = performance.now();
   const source = new FileSource(path);
   const decoder = new XentraceDecoder(source);
   const batch = new EventBatch(BATCH);
   const spans = new Spans();
   let rows = 0;
-  for (let more = true; more;) {
-    batch.clear();
-    more = decoder.fill(batch);
-    rows += batch.length;
-    spans.consume(batch);
-  }
+  const cost = timed(() => {
+    for (let more = true; more;) {
+      batch.clear();
+      more = decoder.fill(batch);
+      rows += batch.length;
+      spans.consume(batch);
+    }
+  });
   source.close();
-  const used = process.cpuUsage(cpu);
-  const cost = { cpu: (used.user + used.system) / 1e6, wall: (performance.now() - wall) / 1e3 };
   const { counts } = spans.waits;
   const waits = spans.latency.count;
   // Every wait but the ones that the end of the recording cuts is a span; nearly every ioreq is a wait.
@@ -87,37 +81,8 @@ function runDecoder(path: string, expected: { records: number; ioreqs: number })
   return cost;
 }
 
-function runXenalyze(path: string): Cost {
-  const wall = performance.now();
-  // The shell's `times` gives the child's CPU seconds; Node has no getrusage for children.
-  const script = 'xenalyze --cpu-hz="$1" --summary "$2" >/dev/null 2>&1; code=$?; times; exit $code';
-  const child = spawnSync('bash', ['-c', script, 'bash', `${CPU_HZ}`, path], { encoding: 'utf8' });
-  const spent = (performance.now() - wall) / 1e3;
-  if (child.status !== 0) throw new Error(`xenalyze failed (${child.status ?? 'killed'}): ${child.stderr}`);
-  const times = [...child.stdout.matchAll(/(\d+)m([\d.]+)s/g)].map((m) => Number(m[1]) * 60 + Number(m[2]));
-  // Two lines: the shell itself, then its children; user and system each.
-  const cpu = times[2]! + times[3]!;
-  return { cpu, wall: spent };
-}
-
-/** The least of each, not always of one round. */
-function best(costs: Cost[]): Cost {
-  return { cpu: Math.min(...costs.map((c) => c.cpu)), wall: Math.min(...costs.map((c) => c.wall)) };
-}
-
-function row(name: string, records: number, { cpu, wall }: Cost): string {
-  const rate = (seconds: number): string => (records / seconds / 1e6).toFixed(1).padStart(14);
-  const cells = [name.padEnd(26), cpu.toFixed(2).padStart(8), wall.toFixed(2).padStart(8)];
-  return `${cells.join('')}${rate(cpu)}${rate(wall)}`;
-}
-
 function main(): number {
-  if (spawnSync('xenalyze', ['--version']).error !== undefined) {
-    console.error(
-      'bench: xenalyze is not installed (Debian package xen-utils-common); nothing to compare with',
-    );
-    return 1;
-  }
+  if (!havePeers({ xenalyze: 'xen-utils-common' })) return 1;
   const dir = mkdtempSync(join(tmpdir(), 'ioreq-trace-bench-'));
   try {
     const { counts } = generateScenario(SCENARIO, dir);
@@ -129,14 +94,14 @@ function main(): number {
     const ours: Cost[] = [];
     const theirs: Cost[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      theirs.push(runXenalyze(path));
+      theirs.push(timedPeer('xenalyze', [`--cpu-hz=${CPU_HZ}`, '--summary', path]));
       ours.push(runDecoder(path, expected));
     }
     const [they, we] = [best(theirs), best(ours)];
-    console.log(`${''.padEnd(26)}   CPU s  wall s   M rec/CPU s  M rec/wall s`);
-    console.log(row('xenalyze --summary', records, they));
-    console.log(row('ioreq-trace, first round', records, ours[0]!));
-    console.log(row('ioreq-trace', records, we));
+    console.log(rateTitle('rec'));
+    console.log(rateRow('xenalyze --summary', records, they));
+    console.log(rateRow('ioreq-trace, first round', records, ours[0]!));
+    console.log(rateRow('ioreq-trace', records, we));
     const ratio = Math.min(they.cpu / we.cpu, they.wall / we.wall);
     console.log(`ratio ${ratio.toFixed(2)} (goal ${GOAL.toFixed(1)})`);
     return ratio < GOAL ? 1 : 0;
