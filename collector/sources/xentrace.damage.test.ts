@@ -152,6 +152,19 @@ describe('a bad cpu_change', () => {
 });
 
 describe('hostile files', () => {
+  it('timestamps further away than a float64 can count', () => {
+    // Every bit of the high word of early timestamps, on chunks that hold no more than a record or two.
+    for (let at = 12; at < 120; at += 4) {
+      for (const bit of [7, 6, 5]) {
+        const bytes = Uint8Array.from(sample);
+        bytes[at + 3]! ^= 1 << bit;
+        const { rows, errors } = decode(bytes, 64);
+        expect(rows.length).toBeLessThan(5000);
+        expect(errors.length).toBeLessThanOrEqual(1);
+      }
+    }
+  });
+
   it('thousands of CPUs, each with one record, in time order', () => {
     const cpus = Array.from({ length: 5000 }, (_, i) => i);
     const { ts, errors } = decode(

@@ -7,7 +7,7 @@ import type { DecodeReport, EventDecoder, RawFormat, SourceClock } from './sourc
 import { Damage } from './xentrace/damage.ts';
 import { decodeBlock } from './xentrace/decode.ts';
 import { LaneHeap } from './xentrace/lane-heap.ts';
-import { ChunkSpace, Lane, MIN_CHUNK_BYTES } from './xentrace/lane.ts';
+import { ChunkSpace, Lane, MAX_TIME, MIN_CHUNK_BYTES } from './xentrace/lane.ts';
 import { BlockRows } from './xentrace/merge.ts';
 import { hasOneClass } from './xentrace/records.ts';
 import { Tally } from './xentrace/tally.ts';
@@ -99,7 +99,7 @@ export class XentraceDecoder implements EventDecoder {
     this.clock.epoch = zero;
     this.space.epochHi = Number(zero >> 32n);
     this.space.epochLo = Number(zero & 0xffff_ffffn);
-    const times = firsts.map((first) => Number((first ?? zero) - zero));
+    const times = firsts.map((first) => Math.min(MAX_TIME, Number((first ?? zero) - zero)));
     lanes.forEach((lane, which) => {
       lane.start(times[which]!);
     });

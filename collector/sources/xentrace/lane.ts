@@ -15,6 +15,9 @@ const MAX_SEGMENTS = 512;
  */
 export const STEP = 2 ** 22;
 
+/** Times beyond this cannot be told apart in a float64: a timestamp that far from the first one is damaged. */
+export const MAX_TIME = 2 ** 53 - 2 * STEP;
+
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
 /** One buffer for the chunks of all lanes, so that the decoding loop has one set of arrays for all of them. */
@@ -184,6 +187,7 @@ export class Lane {
    * the record after it must not contradict it. True as well if that is not in the chunk.
    */
   confirms(pos: number, time: number): boolean {
+    if (time > MAX_TIME) return false;
     const after = this.timeAfter(pos);
     if (time > this.last) return !(after < time);
     return after < this.last - STEP;
