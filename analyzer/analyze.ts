@@ -1,3 +1,4 @@
+import { traceAxis } from '../trace/axis.ts';
 import { TWO_32 } from '../trace/columns.ts';
 import { DIR_READ, DIR_WRITE } from '../trace/ioreq.ts';
 import type { SourceFacts } from '../trace/manifest.ts';
@@ -69,7 +70,8 @@ export function runPasses(
   const { manifest } = view;
   const { xen, dom0, xenFacts, dom0Facts } = timedStreams(view);
   const scouted = scout(manifest, xen, dom0, BigInt(xenFacts?.clock.epoch ?? '0'));
-  const hooks = hooksOf(xenFacts, dom0Facts, scouted);
+  const log = logContents(view, dom0Facts, scouted);
+  const hooks = hooksOf(xenFacts, dom0Facts, scouted, log?.timed === true);
   const mmio = mmioPlan(hooks);
   const interrupt = interruptPlan(hooks);
   const injection = hooks.tracePoints ? injectionPlan() : undefined;
@@ -100,7 +102,6 @@ export function runPasses(
   );
 
   const waits = new XenWaits(scouted.domid ?? -1, scouted.vcpus, hooks.tracePoints);
-  const log = logContents(view, dom0Facts, scouted);
   const ioreqs = new Dom0Ioreqs(
     scouted.vcpus,
     scouted,
@@ -204,23 +205,23 @@ const SETTLE_NS = 2e6;
 const REQUEST_LAG_NS = 40e6;
 
 /**
- * The device model's log, if Dom0's events hold no contents of ioreqs and the log has as many ioreqs as one
- * thread answered.
+ * The device model's log, if Dom0's events hold no contents of ioreqs (or no time of their service, and the log
+ * has it) and the log has as many ioreqs as one thread answered.
  */
 function logContents(
   view: TraceView,
   dom0: SourceFacts | undefined,
   scouted: Scouted,
 ): LogContents | undefined {
-  if (scouted.pids.length !== 1 || kinds(dom0, 'dm.ioreq') > 0 || kinds(dom0, 'dom0.ioreq_answered') > 0)
-    return undefined;
-  const logs = view.manifest.sources.filter(
-    (s) => s.id !== dom0?.id && kinds(s, 'dm.ioreq') === scouted.answers,
-  );
-  const [log] = logs;
-  return log === undefined || scouted.answers === 0
-    ? undefined
-    : new LogContents(view.source(log.id).batches());
+  if (scouted.pids.length !== 1 || scouted.answers === 0 || kinds(dom0, 'dm.ioreq') > 0) return undefined;
+  const { sources, logClock } = view.manifest;
+  const logs = sources.filter((s) => s.id !== dom0?.id && kinds(s, 'dm.ioreq') === scouted.answers);
+  const log = logs.find((s) => s.id === logClock?.log) ?? logs[0];
+  if (log === undefined) return undefined;
+  const line = traceAxis(view.manifest).line(log.id);
+  const timesOnly = kinds(dom0, 'dom0.ioreq_answered') > 0;
+  if (timesOnly && line === undefined) return undefined;
+  return new LogContents(view.source(log.id).batches(), line, timesOnly);
 }
 
 /** Where no timed source shows the content of a single access: what the largest untimed one holds. */
@@ -250,13 +251,18 @@ function kinds(facts: SourceFacts | undefined, name: string): number {
   return facts?.kinds[name] ?? 0;
 }
 
-function hooksOf(xen: SourceFacts | undefined, dom0: SourceFacts | undefined, scouted: Scouted): Hooks {
+function hooksOf(
+  xen: SourceFacts | undefined,
+  dom0: SourceFacts | undefined,
+  scouted: Scouted,
+  timedLog: boolean,
+): Hooks {
   return {
     tracePoints: kinds(xen, 'arm.ioreq_send') > 0,
     runstates: kinds(xen, 'xen.runstate') > 0 && scouted.domid !== undefined,
     evtchnIrq: kinds(dom0, 'dom0.evtchn_irq') > 0,
     evtchnRead: kinds(dom0, 'dom0.evtchn_read') > 0,
-    service: kinds(dom0, 'dm.ioreq') > 0,
+    service: kinds(dom0, 'dm.ioreq') > 0 ? 'dom0' : timedLog ? 'dm' : undefined,
     notify: kinds(dom0, 'dom0.evtchn_notify') > 0 && scouted.vcpuOfPort.size > 0,
     raise: kinds(dom0, 'dom0.set_irq_level') > 0,
     requests: kinds(dom0, 'dm.virtqueue_pop') + kinds(dom0, 'dm.blk_read') + kinds(dom0, 'dm.blk_write') > 0,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -36,13 +36,17 @@ async function run(options: ScenarioOptions): Promise<{ truth: ScenarioTruth; go
 /** A span's stage may be off by the clock error if it lies between two clocks, and by what drift and ticks make of it. */
 function allowance(
   got: Analyzed,
-  stage: { crossesClocks: boolean },
+  stage: { crossesClocks: boolean; from: string; to: string },
   truth: ScenarioTruth,
   length: number,
 ): number {
   const tick = 1e9 / truth.clock.counterHz;
   const drift = Math.abs(1 - truth.clock.dom0Rate) * length;
-  return (stage.crossesClocks ? got.report.clock.max_error_ns! : 0) + 2 * tick + 2 + drift;
+  const { boundaries } = got.report.mmio.plan!;
+  const clocks = [stage.from, stage.to].map((name) => boundaries.find((b) => b.name === name)?.clock);
+  const ofXen = stage.crossesClocks && clocks.includes('xen') ? got.report.clock.max_error_ns! : 0;
+  const ofLog = clocks.includes('dm') ? got.report.clock.log_max_error_ns! : 0;
+  return ofXen + ofLog + 2 * tick + 2 + drift;
 }
 
 function checkMmio(got: Analyzed, truth: ScenarioTruth): number {
@@ -228,6 +232,68 @@ describe('contents from a log without times', () => {
     // The log's own counts stand; but no span is given a register that may be another's.
     expect(got.report.counts.reads).toBe(truth.counts.reads);
     expect(got.spans.filter((s) => s.family === 'mmio').every((s) => s.key === NO_KEY)).toBe(true);
+  });
+});
+
+describe("the time of a device model's log", () => {
+  const TIMED: ScenarioOptions = { markers: false, qemuLog: 'timestamped', ioreqs: 800 };
+
+  it.each<ScenarioOptions>([
+    { seed: 41 },
+    { seed: 42, patched: true, vcpus: 4, logDriftPpm: 300 },
+    { seed: 43, vcpus: 3, hogs: 2, dom0Clock: 'mono', driftPpm: -120, counterHz: 24_000_000 },
+    { seed: 44, patched: true, ioreqFetch: true, logDriftPpm: -450 },
+  ])('gives the service stage within its error: %j', async (options) => {
+    const { truth, got } = await run({ ...TIMED, ...options });
+    checkCounts(got, truth);
+    checkClock(got, truth);
+    checkStageSums(got);
+    expect(checkMmio(got, truth)).toBeGreaterThan(4000);
+    const { plan } = got.report.mmio;
+    expect(plan!.boundaries.find((b) => b.name === 'service')?.clock).toBe('dm');
+    const beside = plan!.stages.filter((s) => s.from === 'service' || s.to === 'service');
+    expect(beside.map((s) => [s.name, s.crossesClocks])).toEqual([
+      ['dm_read→service', true],
+      ['service→answer', true],
+    ]);
+    for (const { at, flags } of got.spans.filter((s) => s.family === 'mmio')) {
+      if ((flags & SPAN_FLAG.ONE_SIDED) !== 0) continue;
+      expect(at['service']).toBeGreaterThanOrEqual(at['dm_read']!);
+      expect(at['service']).toBeLessThanOrEqual(at['answer']!);
+    }
+    expect(got.report.clock.log_max_error_ns).toBeLessThan(8000);
+    expect(got.report.clock.log_error_ns).toBeLessThan(4000);
+    expect(got.manifest.logClock!.pairs).toBe(truth.counts.ioreqs);
+  });
+
+  it('is left out where the clock was set, and that is said', async () => {
+    const work = mkdtempSync(join(tmpdir(), 'ioreq-trace-scenario-'));
+    try {
+      const truth = generateScenario({ ...TIMED, seed: 45 }, work);
+      const path = join(work, 'qemu-trace.log');
+      const lines = readFileSync(path, 'latin1').split('\n');
+      const later = (_: string, seconds: string): string => `@${Number(seconds) + 5}.`;
+      const set = lines.map((line, n) => (n < lines.length / 2 ? line : line.replace(/@(\d+)\./, later)));
+      writeFileSync(path, set.join('\n'));
+      const got = await importAndAnalyze([work]);
+      expect(got.manifest.logClock).toBeUndefined();
+      expect(got.report.warnings.join('\n')).toMatch(/log has no place on Dom0's clock: .*its clock was set/);
+      expect(got.report.clock.log_offset_ns).toBeNull();
+      expect(got.report.mmio.plan!.boundaries.map((b) => b.name)).not.toContain('service');
+      checkCounts(got, truth);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  });
+
+  it("is not needed where Dom0's own trace has the device model's events", async () => {
+    const { truth, got } = await run({ ...TIMED, seed: 46, markers: true });
+    const { got: plain } = await run({ ...TIMED, seed: 46, markers: true, qemuLog: 'plain' });
+    expect(got.manifest.logClock).toBeUndefined();
+    expect(got.report.warnings).toEqual(plain.report.warnings);
+    expect(got.spans).toEqual(plain.spans);
+    expect(got.report.clock).toEqual(plain.report.clock);
+    checkCounts(got, truth);
   });
 });
 

@@ -23,7 +23,7 @@ import { CountingSource } from './input/counting-source.ts';
 import { FileSource } from './input/file-source.ts';
 import { UnpackDirectory } from './input/unpack.ts';
 import { findFiles } from './input/walk.ts';
-import { joinClocks } from './join-clocks.ts';
+import { joinClocks, joinLog } from './join-clocks.ts';
 import type { SourcePlan } from './source-plan.ts';
 import { closest, planSources, readAuxFiles } from './source-plan.ts';
 import { TraceDatDecoder } from './sources/trace-dat.ts';
@@ -225,6 +225,18 @@ class Importer {
       if (isTraceError(error)) throw error;
       const why = error instanceof Error ? error.message : String(error);
       manifest.warnings.push(`hypervisor times cannot be joined with Dom0's: the search failed (${why})`);
+    }
+    try {
+      const { relation, warning } = joinLog(openTrace(this.dir), manifest);
+      if (relation !== undefined) manifest.logClock = relation;
+      const said = relation?.warning ?? warning;
+      if (said !== undefined) manifest.warnings.push(said);
+    } catch (error) {
+      if (isTraceError(error)) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      manifest.warnings.push(
+        `the device model's log has no place on Dom0's clock: the search failed (${why})`,
+      );
     }
     return { ...manifest, complete: true };
   }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromAxis, toAxis, traceAxis, type AxisManifest } from './axis.ts';
-import type { ClockRelation, SourceFacts } from './manifest.ts';
+import type { ClockRelation, LogClock, SourceFacts } from './manifest.ts';
 
 function source(id: string, clock: SourceFacts['clock'], firstTs: number, lastTs: number): SourceFacts {
   return {
@@ -40,6 +40,19 @@ function relation(offsetNs: number, rate: number, reference: bigint): ClockRelat
     rate,
     referenceDom0Ns: reference.toString(),
     methods: [],
+  };
+}
+
+function logClock(offsetNs: bigint, rate: number, reference: bigint): LogClock {
+  return {
+    log: 'dm-log',
+    dom0: 'dom0',
+    offsetNs: offsetNs.toString(),
+    errorNs: 1,
+    maxErrorNs: 1,
+    rate,
+    referenceDom0Ns: reference.toString(),
+    pairs: 1,
   };
 }
 
@@ -146,5 +159,56 @@ describe('traceAxis', () => {
         },
       ),
     );
+  });
+
+  it('places a log through its relation, exactly at wall-clock size, and inverts', () => {
+    fc.assert(
+      fc.property(
+        fc.bigInt({ min: 1_600_000_000_000_000n, max: 2_000_000_000_000_000n }),
+        fc.bigInt({ min: 0n, max: 1n << 50n }),
+        fc.integer({ min: -(2 ** 40), max: 2 ** 40 }),
+        fc.integer({ min: -1000, max: 1000 }),
+        fc.integer({ min: 0, max: 2 ** 36 }),
+        (logEpochUs, dom0Epoch, apart, ppm, us) => {
+          // The log's epoch is `apart` ns after Dom0's, by the relation.
+          const log = source('dm-log', { name: 'realtime', unit: 'us', epoch: String(logEpochUs) }, 0, us);
+          const rate = ppm * 1e-6;
+          const axis = traceAxis({
+            sources: [log, dom0(dom0Epoch, 0, 1000)],
+            host: {},
+            logClock: logClock(
+              logEpochUs * 1000n - dom0Epoch - BigInt(apart),
+              rate,
+              dom0Epoch + BigInt(apart),
+            ),
+          });
+          expect(axis.clock).toBe('mono_raw');
+          const line = axis.line('dm-log')!;
+          const zero = axis.line('dom0')!.shift;
+          // Whole nanoseconds at the reference; some 1e-16 of the distance from it.
+          expect(line.shift - zero).toBe(apart);
+          expect(Math.abs(line.scale * us - (us * 1000) / (1 + rate))).toBeLessThan(1e-1);
+          expect(Math.abs(fromAxis(line, us * line.scale + line.shift) - us)).toBeLessThan(1e-4);
+        },
+      ),
+    );
+  });
+
+  it('has no place for a log whose relation is damaged or to another source', () => {
+    const log = source('dm-log', { name: 'realtime', unit: 'us', epoch: '1795347485112496' }, 0, 10);
+    const good = logClock(1_795_347_485_112_496_000n, 0, 0n);
+    for (const bad of [
+      { ...good, offsetNs: 'x' },
+      { ...good, referenceDom0Ns: '' },
+      { ...good, rate: -1 },
+      { ...good, dom0: 'other' },
+      { ...good, log: 'other' },
+    ]) {
+      expect(
+        traceAxis({ sources: [log, dom0(0n, 0, 9)], host: {}, logClock: bad }).line('dm-log'),
+      ).toBeUndefined();
+    }
+    const axis = traceAxis({ sources: [log, dom0(0n, 0, 9)], host: {}, logClock: good });
+    expect(axis.line('dm-log')).toEqual({ scale: 1000, shift: 0 });
   });
 });

@@ -22,7 +22,7 @@ export interface TraceAxis {
   line(sourceId: string): AxisLine | undefined;
 }
 
-export type AxisManifest = Pick<Manifest, 'sources' | 'clock' | 'host'>;
+export type AxisManifest = Pick<Manifest, 'sources' | 'clock' | 'logClock' | 'host'>;
 
 /** Never throws on a checked manifest. */
 export function traceAxis(manifest: AxisManifest): TraceAxis {
@@ -73,7 +73,8 @@ function isXen(source: SourceFacts): boolean {
 }
 
 function mainSource(manifest: AxisManifest, timed: readonly SourceFacts[]): SourceFacts | undefined {
-  const related = timed.find((s) => s.id === manifest.clock?.dom0);
+  const related =
+    timed.find((s) => s.id === manifest.clock?.dom0) ?? timed.find((s) => s.id === manifest.logClock?.dom0);
   if (related !== undefined) return related;
   // Kernel traces before logs: a log's wall clock is of no use to the others.
   const dom0 = timed.filter((s) => !isXen(s) && !WALL_CLOCKS.includes(s.clock.name));
@@ -93,16 +94,35 @@ function place(
   if (source.clock.name === main.clock.name && isXen(source) === isXen(main)) {
     return { scale, shift: Number(epoch.whole - base) + epoch.fraction };
   }
-  const relation = manifest.clock;
-  if (relation?.xen !== source.id || relation.dom0 !== main.id) return undefined;
-  // xenNs = d + offset + rate * (d - reference), solved for d, Dom0's reading.
-  const stretch = 1 + relation.rate;
-  if (!Number.isFinite(relation.offsetNs) || !(stretch > 0)) return undefined;
-  if (!WHOLE_NUMBER.test(relation.referenceDom0Ns)) return undefined;
-  const reference = BigInt(relation.referenceDom0Ns);
-  const offset = Math.trunc(relation.offsetNs);
-  const beyond =
-    Number(epoch.whole - BigInt(offset) - reference) + (epoch.fraction - (relation.offsetNs - offset));
+  const { clock, logClock } = manifest;
+  if (clock?.xen === source.id && clock.dom0 === main.id) {
+    if (!Number.isFinite(clock.offsetNs)) return undefined;
+    const offset = Math.trunc(clock.offsetNs);
+    const rest = epoch.fraction - (clock.offsetNs - offset);
+    return solve(scale, epoch.whole - BigInt(offset), rest, clock, base);
+  }
+  if (logClock?.log === source.id && logClock.dom0 === main.id) {
+    if (!WHOLE_NUMBER.test(logClock.offsetNs)) return undefined;
+    return solve(scale, epoch.whole - BigInt(logClock.offsetNs), epoch.fraction, logClock, base);
+  }
+  return undefined;
+}
+
+/**
+ * A relation reading = d + offset + rate * (d - reference), solved for d, Dom0's reading, at ts = 0; `whole` and
+ * `fraction` are the reading there minus the offset.
+ */
+function solve(
+  scale: number,
+  whole: bigint,
+  fraction: number,
+  { rate, referenceDom0Ns }: { rate: number; referenceDom0Ns: string },
+  base: bigint,
+): AxisLine | undefined {
+  const stretch = 1 + rate;
+  if (!(stretch > 0) || !WHOLE_NUMBER.test(referenceDom0Ns)) return undefined;
+  const reference = BigInt(referenceDom0Ns);
+  const beyond = Number(whole - reference) + fraction;
   return { scale: scale / stretch, shift: Number(reference - base) + beyond / stretch };
 }
 

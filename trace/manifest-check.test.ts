@@ -49,6 +49,18 @@ const FULL: Manifest = {
     methods: [{ name: 'wake', pairs: 3 }],
     warning: 'w',
   },
+  logClock: {
+    log: 'dm-log',
+    dom0: 'dom0',
+    offsetNs: '1795347485112496096',
+    errorNs: 2,
+    maxErrorNs: 3,
+    steadyErrorNs: 1,
+    rate: 0,
+    referenceDom0Ns: '1',
+    pairs: 7,
+    warning: 'w',
+  },
   warnings: ['w'],
 };
 

@@ -1,5 +1,5 @@
 import { JsonValue } from './json-check.ts';
-import type { ClockRelation, DeviceFacts, HostFacts, Manifest, SourceFacts } from './manifest.ts';
+import type { ClockRelation, DeviceFacts, HostFacts, LogClock, Manifest, SourceFacts } from './manifest.ts';
 import { FORMAT_VERSION } from './manifest.ts';
 import { isSourceId } from './source-id.ts';
 
@@ -37,6 +37,7 @@ export function checkManifest(raw: unknown, file: string): Manifest {
       domid: root.maybe('domid', (item) => item.integer(0, MAX_DOMID)),
       vcpus: root.maybe('vcpus', (item) => item.integer(0, 65_535)),
       clock: root.maybe('clock', checkClock),
+      logClock: root.maybe('logClock', checkLogClock),
     }),
   };
   const seen = new Set<string>();
@@ -134,6 +135,23 @@ function checkClock(clock: JsonValue): ClockRelation {
       pairs: method.get('pairs').integer(),
     })),
     ...defined({ warning: clock.maybe('warning', (item) => item.text()) }),
+  };
+}
+
+function checkLogClock(clock: JsonValue): LogClock {
+  return {
+    log: clock.get('log').text(200),
+    dom0: clock.get('dom0').text(200),
+    offsetNs: clock.get('offsetNs').decimal(),
+    errorNs: clock.get('errorNs').number(0),
+    maxErrorNs: clock.get('maxErrorNs').number(0),
+    rate: clock.get('rate').number(-1, 1),
+    referenceDom0Ns: clock.get('referenceDom0Ns').decimal(),
+    pairs: clock.get('pairs').integer(),
+    ...defined({
+      steadyErrorNs: clock.maybe('steadyErrorNs', (item) => item.number(0)),
+      warning: clock.maybe('warning', (item) => item.text()),
+    }),
   };
 }
 

@@ -29,6 +29,8 @@ export interface Manifest {
   unknownFiles: string[];
   /** How the sources' clocks lie to each other; absent if there is only one clock, or none. */
   clock?: ClockRelation;
+  /** How the clock of a device model's log lies to Dom0's; absent if there is no such log, or no relation. */
+  logClock?: LogClock;
   warnings: string[];
 }
 
@@ -107,3 +109,33 @@ export interface ClockRelation {
 
 /** Families in the order reports show them. */
 export const SPAN_FAMILIES: readonly SpanFamily[] = ['mmio', 'interrupt', 'injection', 'request'];
+
+/**
+ * Where the stamps of a device model's log lie against Dom0's ftrace clock, both as absolute ns:
+ * logNs(t) = dom0Ns(t) + offsetNs + rate * (dom0Ns(t) - dom0Ns at the reference).
+ *
+ * It speaks of stamps, which the log cuts to whole units (1 us): the middle of what an event with a stamp can
+ * have been. So the errors below are those of a logged event's place, half a unit included. They hold from the
+ * first to the last ioreq, if the log's clock was slewed by no more than 1000 ppm and was not stepped by less
+ * than the error (a greater step shows, and then there is no relation).
+ */
+export interface LogClock {
+  /** Source ids. */
+  log: string;
+  dom0: string;
+  /** Offset at the reference, whole ns, decimal: between a wall clock and one that counts from boot. */
+  offsetNs: string;
+  /** How far a logged event can be from its place by the relation: at the reference, and over all ioreqs. */
+  errorNs: number;
+  maxErrorNs: number;
+  /** The same over all ioreqs if the log's clock kept one rate; absent if it certainly did not. */
+  steadyErrorNs?: number;
+  /** The log's nanoseconds a Dom0 nanosecond, minus 1. */
+  rate: number;
+  /** Dom0 clock reading (absolute ns, decimal) of the reference: where the first ioreq was taken up. */
+  referenceDom0Ns: string;
+  /** Ioreqs of the log, each paired with its answer in Dom0. */
+  pairs: number;
+  /** What to doubt. */
+  warning?: string;
+}

@@ -11,11 +11,14 @@ export type SpanFamily = 'mmio' | 'interrupt' | 'injection' | 'request';
 /** `no-later-than`: the instant is only known as an upper bound (Xen sees it at the next exit of the vCPU). */
 export type BoundKind = 'exact' | 'no-later-than';
 
+/** Xen's counter, Dom0's trace clock, or the clock of the device model's log. */
+export type BoundaryClock = 'xen' | 'dom0' | 'dm';
+
 export interface Boundary {
   /** Short stable name: 'trap', 'send', 'dom0_irq', 'dm_read', 'service', 'answer', 'wake', 'running' ... */
   readonly name: string;
   /** Which clock it was read on; a stage between two clocks carries the clock error. */
-  readonly clock: 'xen' | 'dom0';
+  readonly clock: BoundaryClock;
   readonly bound: BoundKind;
 }
 

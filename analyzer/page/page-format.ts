@@ -96,6 +96,7 @@ export interface PageReport {
     offset_ns?: number | null;
     error_ns?: number | null;
     max_error_ns?: number | null;
+    log_max_error_ns?: number | null;
     warning?: string | null;
   };
   devices?: { name: string; kind?: string; base?: number; spi?: number }[];

@@ -263,17 +263,32 @@ export class Dom0Ioreqs {
     }
     this.pending.fill(NaN, pending, pending + D_WIDTH);
     this.counts.answers++;
-    if (this.log?.next() === true) {
-      this.open[at + D.ADDR_LO] = this.log.addrLo;
-      this.open[at + D.ADDR_HI] = this.log.addrHi;
-      this.open[at + D.DATA_LO] = this.log.dataLo;
-      this.open[at + D.INFO] = this.log.info;
-    }
+    if (this.log?.next() === true) this.fromLog(this.log, at, t);
     this.open[at + D.ANSWER] = t;
     this.open[at + D.PID] = pid;
     this.answered[v] = 1;
     this.working[slot] = -1;
     if (!Number.isNaN(this.open[at + D.INFO]!)) this.tell(v);
+  }
+
+  private fromLog(log: LogContents, at: number, answer: number): void {
+    if (Number.isNaN(this.open[at + D.SERVICE]!)) this.open[at + D.SERVICE] = this.logged(at, answer, log.at);
+    if (log.timesOnly) return;
+    this.open[at + D.ADDR_LO] = log.addrLo;
+    this.open[at + D.ADDR_HI] = log.addrHi;
+    this.open[at + D.DATA_LO] = log.dataLo;
+    this.open[at + D.INFO] = log.info;
+  }
+
+  /**
+   * When the ioreq at `at` was begun, by the log's clock. That is known to an error only; but it certainly was
+   * after the device model took it up and before `answer`.
+   */
+  private logged(at: number, answer: number, stamp: number): number {
+    if (Number.isNaN(stamp)) return NaN;
+    const read = this.open[at + D.READ]!;
+    const from = Number.isNaN(read) ? this.open[at + D.IRQ]! : read;
+    return Math.min(answer, Number.isNaN(from) ? stamp : Math.max(from, stamp));
   }
 
   /** One slot of the ioreq page, read at the entry of the NOTIFY for port arg2. */

@@ -1,4 +1,4 @@
-import type { Boundary, BoundKind, SpanFamily, SpanPlan, Stage } from '../../trace/spans.ts';
+import type { Boundary, BoundaryClock, BoundKind, SpanFamily, SpanPlan, Stage } from '../../trace/spans.ts';
 
 /** Which hooks a trace holds, found by the scout: they decide which boundaries its spans can have. */
 export interface Hooks {
@@ -8,8 +8,8 @@ export interface Hooks {
   readonly runstates: boolean;
   readonly evtchnIrq: boolean;
   readonly evtchnRead: boolean;
-  /** The device model's own trace with times (QEMU trace markers or uprobes). */
-  readonly service: boolean;
+  /** The device model's own trace with times: in Dom0's (QEMU trace markers or uprobes), or a log of its own. */
+  readonly service: 'dom0' | 'dm' | undefined;
   readonly notify: boolean;
   /** set_irq_level: as a dm_op, or in the device model's trace. */
   readonly raise: boolean;
@@ -18,7 +18,7 @@ export interface Hooks {
 
 interface Mark {
   name: string;
-  clock: 'xen' | 'dom0';
+  clock: BoundaryClock;
   bound?: BoundKind;
   /** Completes "…" in a stage title: what happened at this instant. */
   what: string;
@@ -49,18 +49,15 @@ export function mmioPlan(hooks: Hooks): (SpanPlan & { marks: readonly MmioMark[]
   if (hooks.notify) {
     if (hooks.evtchnIrq) marks.push('dom0_irq');
     if (hooks.evtchnRead) marks.push('dm_read');
-    if (hooks.service) marks.push('service');
+    if (hooks.service !== undefined) marks.push('service');
     marks.push('answer');
   }
   if (hooks.runstates) marks.push('wake', 'running');
   if (hooks.tracePoints) marks.push('done', 'resume');
   if (marks.length < 2) return undefined;
-  const plan = build(
-    'mmio',
-    marks.map((m) => MMIO_MARKS[m]),
-    0,
-    marks.length - 1,
-  );
+  const ownClock = (m: MmioMark): Mark =>
+    m === 'service' && hooks.service === 'dm' ? { ...MMIO_MARKS[m], clock: 'dm' } : MMIO_MARKS[m];
+  const plan = build('mmio', marks.map(ownClock), 0, marks.length - 1);
   return { ...plan, marks };
 }
 

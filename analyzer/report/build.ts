@@ -153,7 +153,7 @@ function document(
 }
 
 function clockReport(manifest: Manifest): ClockReport {
-  const clock = manifest.clock;
+  const { clock, logClock } = manifest;
   return {
     offset_ns: clock?.offsetNs ?? null,
     error_ns: clock?.errorNs ?? null,
@@ -161,6 +161,11 @@ function clockReport(manifest: Manifest): ClockReport {
     rate_ppm: clock === undefined ? null : clock.rate * 1e6,
     methods: clock?.methods ?? [],
     warning: clock?.warning ?? null,
+    log_offset_ns: logClock === undefined ? null : Number(logClock.offsetNs),
+    log_error_ns: logClock?.errorNs ?? null,
+    log_max_error_ns: logClock?.maxErrorNs ?? null,
+    log_steady_error_ns: logClock?.steadyErrorNs ?? null,
+    log_warning: logClock?.warning ?? null,
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ClockRelation, DeviceFacts, HostFacts } from '../../trace/manifest.ts';
-import type { SpanPlan } from '../../trace/spans.ts';
+import type { BoundaryClock, SpanPlan } from '../../trace/spans.ts';
 import type { InjectionCounts } from '../passes/injections.ts';
 
 /**
@@ -46,6 +46,14 @@ export interface ClockReport {
   rate_ppm: number | null;
   methods: ClockRelation['methods'];
   warning: string | null;
+  /** Stamps of the device model's log minus Dom0's ftrace clock at the first ioreq; a float64: to 256 ns. */
+  log_offset_ns: number | null;
+  /** How far a logged event can be from its place on the axis at the first ioreq, and over all ioreqs. */
+  log_error_ns: number | null;
+  log_max_error_ns: number | null;
+  /** The latter if the log's clock kept one rate; null if it certainly did not. */
+  log_steady_error_ns: number | null;
+  log_warning: string | null;
 }
 
 export interface Counts {
@@ -148,7 +156,7 @@ export interface SlowSpan {
   /** Bytes of a request, raises of an interrupt, access size of an MMIO access. */
   amount: number;
   /** The instants of this span, with the source each was read in. */
-  boundaries: { name: string; clock: 'xen' | 'dom0'; at_ns: number | null }[];
+  boundaries: { name: string; clock: BoundaryClock; at_ns: number | null }[];
   /** Events of its vCPU and its device model's threads while it was open. */
   events: { at_ns: number; source: string; cpu: number; event: string; detail: string }[];
   events_cut: boolean;

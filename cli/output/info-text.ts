@@ -1,4 +1,4 @@
-import type { ClockRelation, Manifest, SourceFacts } from '../../trace/manifest.ts';
+import type { ClockRelation, LogClock, Manifest, SourceFacts } from '../../trace/manifest.ts';
 import type { OpenTrace } from '../../trace/open.ts';
 import { escapeText } from './escape.ts';
 import type { Style } from './style.ts';
@@ -126,8 +126,33 @@ function filesText(files: readonly string[]): string {
   return names.length > 4 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
 }
 
-function clocks({ clock }: Manifest): string {
-  return clock === undefined ? '' : clockText(clock);
+function clocks({ clock, logClock }: Manifest): string {
+  const parts = [];
+  if (clock !== undefined) parts.push(clockText(clock));
+  if (logClock !== undefined) parts.push(logClockText(logClock));
+  return parts.join('\n');
+}
+
+function logClockText({
+  log,
+  dom0,
+  offsetNs,
+  errorNs,
+  maxErrorNs,
+  steadyErrorNs,
+  rate,
+  pairs,
+  warning,
+}: LogClock): string {
+  const lines = [
+    `  ${escapeText(log)} = ${escapeText(dom0)} + ${(Number(offsetNs) / 1e9).toFixed(6)} s, events within ` +
+      `±${duration(errorNs)} at the first ioreq, ±${duration(maxErrorNs)} at worst` +
+      (steadyErrorNs === undefined ? '; ' : ` (±${duration(steadyErrorNs)} if its clock kept one rate); `) +
+      `drift ${(rate * 1e6).toPrecision(3)} ppm`,
+    `  ${count(pairs)} bounds: read of the event channel <= ioreq in the log <= notify entry`,
+  ];
+  if (warning !== undefined) lines.push(`  doubtful: ${escapeText(warning)}`);
+  return lines.join('\n');
 }
 
 function clockText({

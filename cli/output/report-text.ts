@@ -58,6 +58,15 @@ function heading({ trace, clock, counts, devices }: Report, style: Style): strin
       `clock    Xen − Dom0 = ${(clock.offset_ns / 1e9).toFixed(9)} s ± ${duration(clock.error_ns)} (certain)`,
     );
   }
+  if (clock.log_offset_ns !== null && clock.log_error_ns !== null) {
+    const steady = clock.log_steady_error_ns;
+    lines.push(
+      `clock    log − Dom0 = ${(clock.log_offset_ns / 1e9).toFixed(6)} s; its events are placed ± ` +
+        (steady === null ? '' : `${duration(steady)} if its clock kept one rate, ± `) +
+        `${duration(clock.log_max_error_ns ?? NaN)} if it was slewed by no more than 1000 ppm`,
+    );
+  }
+  if (clock.log_warning !== null) lines.push(style.yellow(`clock    ${escapeText(clock.log_warning)}`));
   if (clock.warning !== null) lines.push(style.yellow(`clock    ${escapeText(clock.warning)}`));
   return lines.join('\n');
 }
@@ -105,9 +114,17 @@ function family(name: string, f: FamilyReport, style: Style, notes: readonly str
     ...notes,
     ...histogram(f.histogram),
   ];
-  if (f.stages.some((s) => s.in_total && s.crosses_clocks)) {
-    lines.splice(2, 0, style.dim('stages between the hypervisor and Dom0 carry the clock error'));
+  const clockOf = new Map(f.plan.boundaries.map((b) => [b.name, b.clock]));
+  const crossing = f.stages.filter((s) => s.in_total && s.crosses_clocks);
+  const logged = crossing.filter((s) => clockOf.get(s.from) === 'dm' || clockOf.get(s.to) === 'dm');
+  const crossed: string[] = [];
+  if (crossing.length > logged.length)
+    crossed.push('stages between the hypervisor and Dom0 carry the clock error');
+  if (logged.length > 0) {
+    const names = logged.map((s) => s.name).join(', ');
+    crossed.push(`${names}: from the device model's log, with the error of its clock`);
   }
+  lines.splice(2, 0, ...crossed.map((note) => style.dim(note)));
   return lines.join('\n');
 }
 

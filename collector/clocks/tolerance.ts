@@ -30,6 +30,8 @@ export function clockRefusal(clockName: string): string | undefined {
 }
 
 const SLEW = 1000e-6;
+/** The same of CLOCK_REALTIME, whose rate differs from that of any trace clock by no more. */
+export const WALL_SLEW = SLEW;
 const CLOCKS = new Map<string, { rangeSeconds?: number }>([
   ['mono_raw', { rangeSeconds: 600 }],
   ['local', { rangeSeconds: 3600 }],

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
+import type { PageReport } from '../../analyzer/page/page-format.ts';
 import { NO_VCPU } from '../../trace/ids.ts';
-import { SPAN_FLAG, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import { SPAN_FLAG, type Boundary, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
 import { stageColour } from '../colours.ts';
 import { detail, tableOf, type Loaded } from '../data.ts';
 import { count, duration, FAMILY_UNIT, flagNames, groupName, instant, percent, safeText } from '../format.ts';
@@ -85,12 +86,21 @@ export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
   );
 }
 
+const CLOCK_NAMES = { xen: 'Xen', dom0: 'Dom0', dm: 'log' } as const;
+
+/** What a stage between two clocks may be off by: Xen's against Dom0's, and the device model's log's. ns. */
+function stageError(a: Boundary | undefined, b: Boundary | undefined, clock: PageReport['clock']): number {
+  const clocks = [a?.clock, b?.clock];
+  const ofXen = clocks.includes('xen') ? (clock?.error_ns ?? 0) : 0;
+  return ofXen + (clocks.includes('dm') ? (clock?.log_max_error_ns ?? 0) : 0);
+}
+
 function Waterfall({ loaded, plan, d }: { loaded: Loaded; plan: SpanPlan; d: Detail }): JSX.Element {
   const known = d.at.filter((t) => !Number.isNaN(t));
   const first = Math.min(d.start, ...known);
   const length = Math.max(1, Math.max(...known, d.start) - first);
   const place = (ns: number): number => ((ns - first) / length) * 100;
-  const error = loaded.data.report.clock?.error_ns;
+  const { clock } = loaded.data.report;
   const time = (b: number): number => d.at[b] ?? NaN;
   const boundary = (name: string): number => plan.boundaries.findIndex((b) => b.name === name);
   return (
@@ -101,11 +111,12 @@ function Waterfall({ loaded, plan, d }: { loaded: Loaded; plan: SpanPlan; d: Det
         const to = stage === undefined ? NaN : time(boundary(stage.to));
         const ns = to - time(k);
         const late = b.bound === 'no-later-than';
+        const error = stageError(plan.boundaries[k], plan.boundaries[k + 1], clock);
         return (
           <div key={b.name}>
             <div class={late ? 'boundary late' : 'boundary'}>
               <span>
-                {whatHappens(plan, k)} <span class="clock">{b.clock === 'xen' ? 'Xen' : 'Dom0'}</span>
+                {whatHappens(plan, k)} <span class="clock">{CLOCK_NAMES[b.clock]}</span>
               </span>
               <span
                 class="n"
@@ -123,7 +134,7 @@ function Waterfall({ loaded, plan, d }: { loaded: Loaded; plan: SpanPlan; d: Det
                     {Number.isNaN(ns)
                       ? 'not known'
                       : `${stage.bound === 'no-later-than' ? '≤ ' : ''}${duration(ns)}`}
-                    {stage.crossesClocks && typeof error === 'number' ? ` ±${duration(error)}` : ''}
+                    {stage.crossesClocks && error > 0 ? ` ±${duration(error)}` : ''}
                   </span>
                 </span>
                 <span class="track">

@@ -10,7 +10,11 @@ export const DEVICES = [
   { name: 'blk1', kind: 'blk', base: 0x02000600, spi: 36 },
 ];
 
-const boundary = (name: string, clock: 'xen' | 'dom0', late = false): SpanPlan['boundaries'][number] => ({
+const boundary = (
+  name: string,
+  clock: 'xen' | 'dom0' | 'dm',
+  late = false,
+): SpanPlan['boundaries'][number] => ({
   name,
   clock,
   bound: late ? 'no-later-than' : 'exact',

@@ -73,7 +73,7 @@ function afterPlain(heap: LaneHeap, space: ChunkSpace, out: EventBatch, tally: T
       return;
     }
     lane.reportTime(pos, 'a timestamp leaps ahead of the next; the previous one is used');
-    lane.setTimeToLast(pos);
+    useLast(lane, out, onLoss);
   } else if (t < last) {
     if (last - t > STEP && lane.confirms(pos, t)) {
       lane.reportTime(pos, 'the clock starts again; records from here on are left out');
@@ -82,7 +82,7 @@ function afterPlain(heap: LaneHeap, space: ChunkSpace, out: EventBatch, tally: T
       return;
     }
     lane.reportTime(pos, 'a timestamp goes back; the previous one is used');
-    lane.setTimeToLast(pos);
+    useLast(lane, out, onLoss);
   } else if (op === OP.WRAP) {
     if (t >= heap.limit()) {
       heap.update(t);
@@ -95,6 +95,13 @@ function afterPlain(heap: LaneHeap, space: ChunkSpace, out: EventBatch, tally: T
     // It is a plain one; only the limit or the high word was an older one.
     lane.last = t;
   }
+}
+
+/** The record at `lane.pos` takes the time of the one before; or, if that has no exact one, ends the CPU's records. */
+function useLast(lane: Lane, out: EventBatch, onLoss: OnLoss): void {
+  if (lane.setTimeToLast(lane.pos)) return;
+  lane.stop();
+  gap(lane, out, onLoss);
 }
 
 /** The rest of a window could not be decoded: a row that says so, of an unknown number of records. */

@@ -16,7 +16,7 @@ const MAX_SEGMENTS = 512;
 export const STEP = 2 ** 22;
 
 /** Times beyond this cannot be told apart in a float64: a timestamp that far from the first one is damaged. */
-export const MAX_TIME = 2 ** 53 - 2 * STEP;
+export const MAX_TIME = Number.MAX_SAFE_INTEGER;
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
@@ -201,11 +201,15 @@ export class Lane {
     this.damage.report('E_BAD_RECORD', at, what, `about ${last}`, `${this.timestamp(pos)}`);
   }
 
-  /** Overwrites the timestamp of the record at `pos` with the time of the record before. */
-  setTimeToLast(pos: number): void {
+  /**
+   * Overwrites the timestamp of the record at `pos` with the time of the record before. False if that cannot be
+   * written so that it reads the same: then this record must not be looked at again.
+   */
+  setTimeToLast(pos: number): boolean {
     const low = this.last + this.space.epochLo;
     this.words[pos + 1] = low % TWO_32;
     this.words[pos + 2] = this.space.epochHi + Math.floor(low / TWO_32);
+    return this.space.time(pos) === this.last;
   }
 
   /** First two timestamps in the first chunk, absolute. Reads that chunk. */
