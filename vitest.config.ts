@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
     exclude: ['node_modules', 'dist', 'out'],
+    setupFiles: ['scripts/vitest-setup.ts'],
     testTimeout: 60_000,
     maxWorkers: 2,
   },
