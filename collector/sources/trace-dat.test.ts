@@ -65,9 +65,10 @@ describe.skipIf(!hasTraceCmd)('trace-cmd report agrees', () => {
     const { stdout } = spawnSync('trace-cmd', ['report', '-t', '-i', `${SAMPLES}trace-dat/${name}`], {
       encoding: 'utf8',
     });
-    const peer = [...stdout.matchAll(/^ *.*-(\d+) +\[0*(\d+)\] +(\d+)\.(\d{9}): +(\S+): /gm)].map(
-      ([, pid, cpu, seconds, ns]) => `${cpu!} ${seconds!}${ns!} ${pid!}`,
-    );
+    // From 3.2 on there is a column of flags between CPU and time.
+    const peer = [
+      ...stdout.matchAll(/^ *.*-(\d+) +\[0*(\d+)\] +(?:\S{4,8} +)?(\d+)\.(\d{9}): +(\S+): /gm),
+    ].map(([, pid, cpu, seconds, ns]) => `${cpu!} ${seconds!}${ns!} ${pid!}`);
     const { decoder, rows } = decode(sample(name));
     const ours = rows.map((row) => {
       const [, ts, cpu, kind] = /^(\d+) cpu(\d+) (\S+)/.exec(row)!;
