@@ -18,7 +18,8 @@ import type { JoinCounts } from './passes/mmio-join.ts';
 import { MmioJoin } from './passes/mmio-join.ts';
 import type { Hooks } from './passes/plans.ts';
 import { injectionPlan, interruptPlan, mmioPlan, requestPlan } from './passes/plans.ts';
-import type { DepthFacts, RequestCounts } from './passes/requests.ts';
+import type { DepthFacts } from './passes/queue-depth.ts';
+import type { RequestCounts } from './passes/requests.ts';
 import { Requests } from './passes/requests.ts';
 import type { SpanConsumer } from './passes/span-sink.ts';
 import { SpanSink } from './passes/span-sink.ts';
@@ -130,6 +131,7 @@ export function runPasses(
           losses,
           hasXen: xen !== undefined && (hooks.runstates || hooks.tracePoints),
           hasDom0: dom0 !== undefined && hooks.notify,
+          xenCovers: covered(xen, xenFacts),
           tolerance: (manifest.clock?.maxErrorNs ?? 0) + DESCHEDULE_SLACK_NS,
           listener: {
             access(device, register, dir, value, guest, seen, seq) {
@@ -185,12 +187,12 @@ export function runPasses(
     scouted,
     xen: waits.counts,
     dom0: ioreqs.counts,
-    join: join?.counts ?? { joined: 0, xenOnly: 0, dom0Only: 0 },
+    join: join?.counts ?? { joined: 0, xenOnly: 0, dom0Only: 0, early: 0 },
     interrupts: interrupts.counts,
     injections: injections?.counts ?? [],
     delivered: injections?.delivered,
     requests: requests.counts,
-    depths: requests.depths,
+    depths: requests.depths.list,
     access: untimedAccesses(view, access, devices, [xenFacts?.id, dom0Facts?.id]),
     xenSource: xenFacts,
     dom0Source: dom0Facts,
@@ -239,6 +241,13 @@ function untimedAccesses(
   const [largest] = sources.sort((a, b) => size(b) - size(a));
   if (largest === undefined) return timed;
   return countUntimed(view.source(largest.id).batches(), devices);
+}
+
+/** First and last instant that a stream's records tell of, axis ns; an empty stretch without one. */
+function covered(stream: TimedStream | undefined, facts: SourceFacts | undefined): readonly [number, number] {
+  if (stream === undefined || facts === undefined) return [Infinity, -Infinity];
+  const { scale, shift } = stream.line;
+  return [facts.firstTs * scale + shift, facts.lastTs * scale + shift];
 }
 
 function countAccess(access: AccessCounts, flags: number, dir: number): void {

@@ -23,10 +23,14 @@ const TRUE_INSTANT: Readonly<Record<string, keyof TruthIoreq>> = {
   resume: 'resume',
 };
 
-async function run(options: ScenarioOptions): Promise<{ truth: ScenarioTruth; got: Analyzed }> {
+async function run(
+  options: ScenarioOptions,
+  alter?: (dir: string) => void,
+): Promise<{ truth: ScenarioTruth; got: Analyzed }> {
   const work = mkdtempSync(join(tmpdir(), 'ioreq-trace-scenario-'));
   try {
     const truth = generateScenario(options, work);
+    alter?.(work);
     return { truth, got: await importAndAnalyze([work]) };
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -296,6 +300,25 @@ describe("the time of a device model's log", () => {
     checkCounts(got, truth);
   });
 });
+
+describe('a hypervisor that was recorded for a part of the time', () => {
+  it('is no proof of ioreqs that were answered early: the sources disagree', async () => {
+    const { got } = await run({ seed: 16, ioreqs: 1000 }, dropFirstHalf);
+    const { counts, warnings } = got.report;
+    expect(counts.by_source.find((s) => s.what.startsWith('hypervisor'))!.ioreqs).toBeLessThan(900);
+    expect(counts.sources_agree).toBe(false);
+    expect(warnings.filter((w) => w.includes('descheduled'))).toEqual([]);
+  });
+});
+
+/** Leaves out the windows in the first half of a directory's xentrace.bin. */
+function dropFirstHalf(dir: string): void {
+  const path = join(dir, 'xentrace.bin');
+  const bytes = readFileSync(path);
+  let at = 0;
+  while (at < bytes.length / 2) at += 12 + bytes.readUInt32LE(at + 8);
+  writeFileSync(path, bytes.subarray(at));
+}
 
 describe('loss', () => {
   it('flags every span that it may have touched, and counts what is left exactly', async () => {

@@ -69,7 +69,6 @@ export class Interrupts {
     this.injections = injections;
     this.states = devices.devices.map(() => ({
       raises: new RecordQueue(1),
-      lastAck: -Infinity,
       ...closed(),
     }));
   }

@@ -32,6 +32,11 @@ export interface JoinCounts {
   joined: number;
   xenOnly: number;
   dom0Only: number;
+  /**
+   * Of dom0Only: within the time that the hypervisor's records cover, and with none lost nearby. On unpatched
+   * Xen that is an ioreq answered before its vCPU was descheduled.
+   */
+  early: number;
 }
 
 const XEN_FIELD: Partial<Record<MmioMark, number>> = {
@@ -59,7 +64,7 @@ const DOM0_FIELD: Partial<Record<MmioMark, number>> = {
  * the vCPU descheduled a little after the event was sent.
  */
 export class MmioJoin {
-  readonly counts: JoinCounts = { joined: 0, xenOnly: 0, dom0Only: 0 };
+  readonly counts: JoinCounts = { joined: 0, xenOnly: 0, dom0Only: 0, early: 0 };
   private readonly sink: SpanSink;
   private readonly xenField: Int8Array;
   private readonly dom0Field: Int8Array;
@@ -69,6 +74,7 @@ export class MmioJoin {
   private readonly hasXen: boolean;
   private readonly hasDom0: boolean;
   private readonly tolerance: number;
+  private readonly xenCovers: readonly [number, number];
 
   constructor(options: {
     sink: SpanSink;
@@ -79,6 +85,7 @@ export class MmioJoin {
     hasXen: boolean;
     hasDom0: boolean;
     tolerance: number;
+    xenCovers: readonly [number, number];
   }) {
     this.sink = options.sink;
     this.xenField = Int8Array.from(options.marks, (m) => XEN_FIELD[m] ?? -1);
@@ -89,6 +96,7 @@ export class MmioJoin {
     this.hasXen = options.hasXen;
     this.hasDom0 = options.hasDom0;
     this.tolerance = options.tolerance;
+    this.xenCovers = options.xenCovers;
   }
 
   /**
@@ -146,6 +154,10 @@ export class MmioJoin {
     const start = firstNumber(xen?.get(0, X.START), dom0?.get(0, D.START));
     const end = firstNumber(xen?.get(0, X.END), dom0?.get(0, D.END));
     for (const windows of this.losses) if (windows.touches(start, end)) flags |= SPAN_FLAG.LOSS;
+    if (xen === undefined && (flags & SPAN_FLAG.LOSS) === 0) {
+      const [from, to] = this.xenCovers;
+      if (start >= from && end <= to) this.counts.early++;
+    }
 
     // Dom0's content holds the value answered; the hypervisor's is what the guest sent.
     const dom0Told = dom0 !== undefined && !Number.isNaN(dom0.get(0, D.INFO));

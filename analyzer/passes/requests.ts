@@ -3,6 +3,7 @@ import { K } from '../../trace/events.ts';
 import { DIR_UNKNOWN, NO_DEVICE, SPAN_FLAG } from '../../trace/spans.ts';
 import type { DeviceMap } from './device-map.ts';
 import type { LossWindows } from './loss-windows.ts';
+import { QueueDepths } from './queue-depth.ts';
 import { RecordQueue } from './record-queue.ts';
 import { RequestStore, STATE } from './request-store.ts';
 import type { SpanSink } from './span-sink.ts';
@@ -25,18 +26,6 @@ export interface RequestCounts {
   used: number;
   /** Ended without an element that was popped: begun before the trace. */
   unknownElement: number;
-}
-
-/** In-flight depth of one queue: requests popped and not yet used. */
-export interface DepthFacts {
-  device: number;
-  queue: number;
-  now: number;
-  max: number;
-  /** Integral of depth over time, and the time since the first pop: their quotient is the mean depth. */
-  area: number;
-  since: number;
-  first: number;
 }
 
 /** Group of a request that no interrupt announced. */
@@ -66,7 +55,7 @@ const R_WIDTH = 9;
  */
 export class Requests {
   readonly counts: RequestCounts = { popped: 0, used: 0, unknownElement: 0 };
-  readonly depths: DepthFacts[] = [];
+  readonly depths = new QueueDepths();
   private readonly sink: SpanSink;
   private readonly devices: DeviceMap;
   private readonly losses: readonly LossWindows[];
@@ -261,7 +250,7 @@ export class Requests {
     const { store } = this;
     const stale = store.find(lo, hi);
     const s = stale >= 0 ? stale : store.take();
-    if (stale >= 0) this.depthChange(queue, t, -1);
+    if (stale >= 0) this.depths.change(queue.device, queue.queue, t, -1);
     store.state[s] = STATE.POPPED;
     store.elemLo[s] = lo;
     store.elemHi[s] = hi;
@@ -271,7 +260,7 @@ export class Requests {
     store.used[s] = NaN;
     store.bytes[s] = 0;
     store.type[s] = REQUEST_TYPE.UNKNOWN;
-    store.depth[s] = this.depthChange(queue, t, 1);
+    store.depth[s] = this.depths.change(queue.device, queue.queue, t, 1);
   }
 
   private use(slot: number, t: number): void {
@@ -279,7 +268,8 @@ export class Requests {
     const { store } = this;
     store.state[slot] = STATE.USED;
     store.used[slot] = t;
-    this.depthChange(this.table.queues[store.queue[slot]!]!, t, -1);
+    const { device, queue } = this.table.queues[store.queue[slot]!]!;
+    this.depths.change(device, queue, t, -1);
     if (++this.uninterrupted > MAX_UNINTERRUPTED) {
       for (let s = 0; s < store.top; s++)
         if (store.state[s]! >= STATE.USED) this.finishRequest(s, NaN, NO_GROUP);
@@ -301,7 +291,7 @@ export class Requests {
 
   /** The guest notifies a queue of which everything is used and unannounced: it polls, and wants no interrupt. */
   private polled(queue: QueueState): void {
-    if (this.depthOf(queue) > 0) return;
+    if (this.depths.now(queue.device, queue.queue) > 0) return;
     const { store } = this;
     const q = this.table.queues.indexOf(queue);
     for (let s = 0; s < store.top; s++) {
@@ -370,7 +360,7 @@ export class Requests {
    */
   private startedBy(queue: QueueState): number {
     if (this.deviceDriven(queue)) return -1;
-    const idle = this.depthOf(queue) === 0;
+    const idle = this.depths.now(queue.device, queue.queue) === 0;
     if (queue.notifyServed && idle) return -1;
     queue.notifyServed = true;
     return queue.notifySeq;
@@ -383,22 +373,5 @@ export class Requests {
     if (queue.queue % 2 === 1) return false;
     // Receive queues have a transmit queue behind them; net's control queue, the last one, has not.
     return queue.queue === 0 || kind === 'console' || this.table.has(queue, queue.queue + 1);
-  }
-
-  private depthOf(queue: QueueState): number {
-    return this.depths.find((d) => d.device === queue.device && d.queue === queue.queue)?.now ?? 0;
-  }
-
-  private depthChange(queue: QueueState, t: number, by: number): number {
-    let facts = this.depths.find((d) => d.device === queue.device && d.queue === queue.queue);
-    if (facts === undefined) {
-      facts = { device: queue.device, queue: queue.queue, now: 0, max: 0, area: 0, since: t, first: t };
-      this.depths.push(facts);
-    }
-    facts.area += facts.now * (t - facts.since);
-    facts.since = t;
-    facts.now = Math.max(0, facts.now + by);
-    facts.max = Math.max(facts.max, facts.now);
-    return facts.now;
   }
 }

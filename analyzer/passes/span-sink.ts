@@ -16,7 +16,7 @@ export class SpanSink {
     this.consumers = consumers;
   }
 
-  /** The batch to write the next row into, and its row: fill every column, then call `commit`. */
+  /** The row of `columns` to write next: fill every column, then call `commit`. */
   row(): number {
     return this.batch.length;
   }

@@ -9,7 +9,7 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
   const bySource = sourceCounts(manifest, results);
   const ioreqs = bySource[0]?.ioreqs ?? 0;
   // An ioreq that is answered before Xen has descheduled the vCPU leaves no runstate pair: it is in the join.
-  const early = results.hooks.tracePoints || results.xen.offline === 0 ? 0 : results.join.dom0Only;
+  const early = results.hooks.tracePoints || results.xen.offline === 0 ? 0 : results.join.early;
   const explained = (s: SourceCount): number => (s.what === RUNSTATES ? s.ioreqs + early : s.ioreqs);
   const agree = bySource.every((s) => explained(s) === ioreqs);
   if (!agree) {

@@ -29,7 +29,7 @@ export class FamilyStats {
     this.stages = plan.stages.map(() => new Histogram());
   }
 
-  /** Rows of `batch` in [from, to). */
+  /** Row `i` of `batch`. */
   add(batch: SpanBatch, i: number): void {
     const why = leftOutReason(batch, i);
     if (why >= 0) {
