@@ -7,8 +7,9 @@ import { NO_DEVICE, SPAN_FLAG } from '../trace/spans.ts';
 import { REG_INTERRUPT_STATUS, REG_QUEUE_NOTIFY } from '../trace/virtio-mmio.ts';
 import { DeviceMap } from './passes/device-map.ts';
 import { DeviceModelEvents } from './passes/device-model-events.ts';
-import type { Dom0Counts } from './passes/dom0-ioreqs.ts';
-import { D, Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
+import { Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
+import type { Dom0Counts } from './passes/dom0-record.ts';
+import { D } from './passes/dom0-record.ts';
 import type { InjectionCounts } from './passes/injections.ts';
 import { Injections } from './passes/injections.ts';
 import type { InterruptCounts } from './passes/interrupts.ts';
@@ -169,7 +170,14 @@ export function runPasses(
         ioreqs.finish();
       } else ioreqs.settle(watermark - SETTLE_NS);
       for (let v = 0; v < scouted.vcpus; v++) {
-        join?.drain(v, waits.queues[v]!, ioreqs.queues[v]!, watermark - SETTLE_NS, waits.openSince(v));
+        join?.drain(
+          v,
+          waits.queues[v]!,
+          ioreqs.queues[v]!,
+          watermark - SETTLE_NS,
+          waits.openSince(v),
+          ioreqs.kernelOpenSince(v),
+        );
       }
       requests.drain(watermark - REQUEST_LAG_NS);
     },
@@ -270,10 +278,13 @@ function hooksOf(
   return {
     tracePoints: kinds(xen, 'arm.ioreq_send') > 0,
     runstates: kinds(xen, 'xen.runstate') > 0 && scouted.domid !== undefined,
-    evtchnIrq: kinds(dom0, 'dom0.evtchn_irq') > 0,
+    // The kernel's own handler runs in the same hard irq.
+    evtchnIrq: kinds(dom0, 'dom0.evtchn_irq') + kinds(dom0, 'dom0.ioeventfd') > 0,
     evtchnRead: kinds(dom0, 'dom0.evtchn_read') > 0,
     service: kinds(dom0, 'dm.ioreq') > 0 ? 'dom0' : timedLog ? 'dm' : undefined,
-    notify: kinds(dom0, 'dom0.evtchn_notify') > 0 && scouted.vcpuOfPort.size > 0,
+    notify:
+      kinds(dom0, 'dom0.evtchn_notify') + kinds(dom0, 'dom0.ioeventfd_ret') > 0 &&
+      scouted.vcpuOfPort.size > 0,
     raise: kinds(dom0, 'dom0.set_irq_level') > 0,
     requests: kinds(dom0, 'dm.virtqueue_pop') + kinds(dom0, 'dm.blk_read') + kinds(dom0, 'dm.blk_write') > 0,
   };

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Analyzed } from '../fixtures/analyzed.ts';
 import { importAndAnalyze } from '../fixtures/analyzed.ts';
 import { captureArchive, withCapture } from '../fixtures/captures.ts';
+import { SPAN_FLAG } from '../trace/spans.ts';
 import { analyzeTrace } from './report/build.ts';
 
 /** What is known to be true of each capture (fixtures/captures/README.md and the shared captures' README). */
@@ -173,6 +175,68 @@ describe('capture P1, patched hypervisor', () => {
     const notify = mmio.find((g) => g.by['register'] === 'QueueNotify');
     expect(notify?.total.count).toBe(101);
     expect(notify?.by['direction']).toBe('write');
+  });
+});
+
+describe('capture F1, a front-end beside QEMU, with ioeventfd and irqfd', () => {
+  /** How far the front-end's counters and the guest's of its two lines moved while the trace was on. */
+  function truthOf(dir: string): { frontend: Record<string, number>; guest: number[] } {
+    const [before, after] = readFileSync(join(dir, 'truth.txt'), 'utf8')
+      .split('after\n')
+      .map((part) => ({
+        frontend: JSON.parse(/^\{.*\}$/m.exec(part)![0]) as Record<string, number>,
+        guest: [...part.matchAll(/^ *\d+: +(\d+) .*virtio/gm)].map((m) => Number(m[1])),
+      }));
+    const moved = Object.entries(after!.frontend).map(
+      ([key, n]) => [key, n - before!.frontend[key]!] as const,
+    );
+    return {
+      frontend: Object.fromEntries(moved),
+      guest: after!.guest.map((n, line) => n - before!.guest[line]!),
+    };
+  }
+
+  it("counts what the front-end, the guest's interrupts and the hypervisor counted", async () => {
+    const { truth, got } = await withCapture('F1', async (dir) => ({
+      truth: truthOf(dir),
+      got: await importAndAnalyze([dir]),
+    }));
+    const { report, spans, manifest } = got;
+    const { counts } = report;
+    const { frontend } = truth;
+    expect(truth.guest).toEqual([12, 41]);
+    expect(manifest.deviceModels.map((m) => m.name)).toEqual(['qemu-xen', 'rng-frontend']);
+    expect([counts.answered_by_ioeventfd, counts.raised_by_irqfd]).toEqual([
+      frontend['kicks_kernel'],
+      frontend['irqs_kernel'],
+    ]);
+    expect([counts.ioreqs, counts.lost, counts.sources_agree]).toEqual([159, 0, true]);
+    const ofDevice = (d: number): typeof spans => spans.filter((s) => s.family === 'mmio' && s.device === d);
+    const rng = ofDevice(1);
+    const inKernel = rng.filter((s) => (s.flags & SPAN_FLAG.KERNEL) !== 0);
+    const byUser = rng.filter((s) => (s.flags & SPAN_FLAG.KERNEL) === 0);
+    expect(byUser.filter((s) => s.dir === 1).length).toBe(frontend['reads']);
+    expect(byUser.filter((s) => s.dir === 0).length).toBe(frontend['writes']);
+    expect(inKernel.length).toBe(frontend['kicks_kernel']);
+    expect(inKernel.every((s) => s.key === 0x50 && Number.isNaN(s.at['dm_read']))).toBe(true);
+    expect(inKernel.every((s) => s.at['answer']! > s.at['dom0_irq']!)).toBe(true);
+    expect(byUser.every((s) => s.at['answer']! > s.at['dm_read']!)).toBe(true);
+    // QEMU's device beside it: a kick, a read and an acknowledge for each of its interrupts.
+    expect(
+      ofDevice(0)
+        .map((s) => s.key.toString(16))
+        .sort(),
+    ).toEqual(['50', '60', '64'].flatMap((register) => Array<string>(12).fill(register)));
+    expect(ofDevice(0).some((s) => (s.flags & SPAN_FLAG.KERNEL) !== 0)).toBe(false);
+    const runs = spans.filter((s) => s.family === 'interrupt');
+    expect(runs.map((s) => [s.device, (s.flags & SPAN_FLAG.KERNEL) !== 0].join()).sort()).toEqual([
+      ...Array<string>(12).fill('0,false'),
+      ...Array<string>(41).fill('1,true'),
+    ]);
+    // Two kicks were answered before their vCPU was descheduled: they have no wait, all others have.
+    expect(report.mmio.total.count).toBe(157);
+    expect(report.mmio.in_kernel.count).toBe(39);
+    checkSums(got);
   });
 });
 

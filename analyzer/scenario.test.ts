@@ -218,6 +218,58 @@ describe('spans of generated scenarios, unpatched hypervisor', () => {
   });
 });
 
+describe("kicks answered and interrupts raised in Dom0's kernel", () => {
+  const inKernel = (got: Analyzed): SpanRow[] =>
+    got.spans.filter((s) => s.family === 'mmio' && (s.flags & SPAN_FLAG.KERNEL) !== 0);
+
+  it.each<ScenarioOptions>([
+    { seed: 51, patched: true },
+    { seed: 52, patched: true, vcpus: 4, ioreqFetch: true, counterHz: 24_000_000, invalidates: 4 },
+    { seed: 53, vcpus: 3, ioreqFetch: true, earlyAnswerEvery: 50 },
+    { seed: 54, vcpus: 2, ioreqFetch: true, dom0Clock: 'mono', driftPpm: -80, hogs: 1 },
+  ])('are told apart, counted and timed: %j', async (options) => {
+    const { truth, got } = await run({ ioreqs: 1500, kernelKicks: true, ...options });
+    const { counts } = got.report;
+    checkCounts(got, truth);
+    checkClock(got, truth);
+    checkStageSums(got);
+    expect(counts.sources_agree).toBe(true);
+    expect(truth.counts.ioeventfds).toBeGreaterThan(100);
+    expect(truth.counts.irqfds).toBeGreaterThan(100);
+    expect([counts.answered_by_ioeventfd, counts.raised_by_irqfd, counts.raises]).toEqual([
+      truth.counts.ioeventfds,
+      truth.counts.irqfds,
+      truth.counts.raises,
+    ]);
+    expect(checkMmio(got, truth)).toBeGreaterThan(6000);
+    // Which kick started a request is only known with the kick's content.
+    if (options.ioreqFetch === true) expect(checkRequests(got, truth)).toBeGreaterThan(200);
+    if (options.patched === true) expect(checkInterrupts(got, truth)).toBeGreaterThan(150);
+    const kicks = inKernel(got);
+    expect(kicks.length).toBe(truth.counts.ioeventfds);
+    for (const { at, key, dir, total } of kicks) {
+      expect([at['dm_read'], at['service'], key, dir]).toEqual([NaN, NaN, 0x50, 0]);
+      expect(at['dom0_irq']! < at['answer']!).toBe(true);
+      expect(Number.isNaN(total)).toBe(Number.isNaN(options.patched === true ? at['resume'] : at['offline']));
+    }
+    // A handler run that the device model's own dm_op started (pended again by ACK) is no irqfd's.
+    const runs = got.spans.filter((s) => s.family === 'interrupt');
+    const byKernel = runs.filter((s) => (s.flags & SPAN_FLAG.KERNEL) !== 0).length;
+    expect(byKernel).toBeGreaterThan(0.5 * runs.length);
+    expect(byKernel).toBeLessThanOrEqual(truth.counts.irqfds);
+  });
+
+  it('are counted without their content, which nothing else shows', async () => {
+    const { truth, got } = await run({ seed: 55, ioreqs: 800, kernelKicks: true });
+    const kicks = inKernel(got);
+    expect(kicks.length).toBe(truth.counts.ioeventfds);
+    expect(kicks.every((s) => s.key === NO_KEY && !Number.isNaN(s.at['answer']!))).toBe(true);
+    expect(got.report.counts.unknown_content).toBe(truth.counts.ioeventfds);
+    expect(got.report.counts.notifies).toBe(0);
+    expect(got.report.counts.ioreqs).toBe(truth.counts.ioreqs);
+  });
+});
+
 describe('contents from a log without times', () => {
   it('are joined by order, where the counts are equal', async () => {
     const { truth, got } = await run({ seed: 14, ioreqs: 800, markers: false, vcpus: 3 });

@@ -1,7 +1,7 @@
 import type { AxisLine } from '../trace/axis.ts';
 import type { EventColumns } from '../trace/columns.ts';
 import { K, RUNSTATE } from '../trace/events.ts';
-import { DOM0, DOMID_IDLE } from '../trace/ids.ts';
+import { DOM0, DOMID_IDLE, NO_DOMID } from '../trace/ids.ts';
 import { IOREQ_STATE, ioreqState } from '../trace/ioreq.ts';
 import type { Manifest } from '../trace/manifest.ts';
 import { LossWindows } from './passes/loss-windows.ts';
@@ -14,6 +14,7 @@ const {
   DM_IOREQ,
   DM_SET_IRQ,
   DOM0_EVTCHN_NOTIFY,
+  DOM0_IOEVENTFD,
   DOM0_IOREQ_ANSWERED,
   DOM0_LOST,
   DOM0_SET_IRQ_LEVEL,
@@ -31,7 +32,7 @@ export interface Scouted {
   /** Threads of the domain's device models that answer ioreqs. */
   pids: number[];
   vcpuOfPort: Map<number, number>;
-  /** How the ports were tied to vCPUs: 'waits', 'slots', 'order', 'none'. */
+  /** How the ports were tied to vCPUs: 'kernel' (ioeventfd), 'waits', 'slots', 'order', 'none'. */
   portsBy: string;
   /** EVTCHN_NOTIFYs on those ports. */
   answers: number;
@@ -91,6 +92,13 @@ export function scout(
           if (batch.vcpu[i]! >= vcpus && ioreqState(batch.arg0[i]!) !== 0)
             vcpus = Math.min(MAX_VCPUS, batch.vcpu[i]! + 1);
           break;
+        case DOM0_IOEVENTFD: {
+          const d = batch.domid[i]!;
+          if (d === NO_DOMID || domid === undefined || d === domid)
+            votes.told(batch.arg1[i]!, batch.vcpu[i]!, d !== NO_DOMID && d === domid);
+          if (d === domid && batch.vcpu[i]! < MAX_VCPUS) vcpus = Math.max(vcpus, batch.vcpu[i]! + 1);
+          break;
+        }
         case DM_IOREQ:
         case DM_SET_IRQ:
           if (discovered.size < 256) discovered.add(batch.pid[i]!);

@@ -34,6 +34,7 @@ ROLE_OF_KIND[K.REC_READ] = ROLE.RECORDED;
 ROLE_OF_KIND[K.DOM0_SET_IRQ_LEVEL] = ROLE.REQUEST;
 ROLE_OF_KIND[K.DM_IOREQ] = ROLE.SEEN;
 ROLE_OF_KIND[K.DOM0_IOREQ_DELIVERED] = ROLE.SEEN;
+ROLE_OF_KIND[K.DOM0_IOEVENTFD] = ROLE.SEEN;
 
 /**
  * Finds the virtio-mmio devices that the guest drives: answers to reads of the DeviceID register, and writes

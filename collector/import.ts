@@ -2,6 +2,7 @@ import { EventBatch } from '../trace/columns.ts';
 import { TraceError, isTraceError } from '../trace/errors.ts';
 import type { Manifest, SourceFacts } from '../trace/manifest.ts';
 import { FORMAT_VERSION } from '../trace/manifest.ts';
+import { howItEnded, recordingFacts } from '../trace/recording-facts.ts';
 import { openTrace } from '../trace/open.ts';
 import { TraceWriter } from '../trace/writer.ts';
 import type { Detected, RawFile } from './detect.ts';
@@ -214,7 +215,8 @@ class Importer {
   }
 
   private finish(writer: TraceWriter): Manifest {
-    const manifest = this.manifest(this.errors.length === 0 ? 'complete' : 'imported with errors');
+    const ended = this.findings.recording === undefined ? 'complete' : howItEnded(this.findings.recording);
+    const manifest = this.manifest(this.errors.length === 0 ? ended : 'imported with errors');
     writer.checkpoint(manifest);
     try {
       const { relation, warning } = joinClocks(openTrace(this.dir), manifest);
@@ -259,6 +261,7 @@ class Importer {
       host: hostFacts(findings, options),
       ...(domid === undefined ? {} : { domid }),
       ...(vcpus === undefined ? {} : { vcpus }),
+      ...(findings.recording === undefined ? {} : { recording: recordingFacts(findings.recording) }),
       devices: deviceFacts(findings, scan, domid),
       deviceModels: deviceModelFacts(findings, scan, tasks),
       tasks,

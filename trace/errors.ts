@@ -17,6 +17,9 @@ export const ERROR_CODES = {
   E_TRACE_VERSION: { exit: 5, meaning: 'the trace was written by a newer format version than is known' },
   E_TRACE_DAMAGED: { exit: 3, meaning: 'a trace directory lacks a part or a part is damaged' },
   E_NO_DATA: { exit: 3, meaning: 'the trace holds nothing of what was asked for' },
+  E_HOST: { exit: 6, meaning: 'the live host cannot be reached, or lacks what recording needs' },
+  E_HOST_BUSY: { exit: 6, meaning: 'something else on the live host holds what recording needs' },
+  E_NO_DOMAIN: { exit: 6, meaning: 'the live host has no such domain, or nothing serves it' },
   E_INTERNAL: { exit: 70, meaning: 'a fault in ioreq-trace itself' },
 } as const satisfies Record<string, { exit: number; meaning: string }>;
 

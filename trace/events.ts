@@ -115,6 +115,19 @@ export const EVENT = {
   ),
   DOM0_LOST: kind(126, 'dom0.lost', 'arg0 events lost before this point on this CPU, 0 = unknown number'),
   DOM0_OTHER: kind(127, 'dom0.other', 'any other event: arg0 its name (strings)'),
+  /** The kernel's own handler of an ioreq port (kprobe ioeventfd_interrupt), with the slot it looks at. */
+  DOM0_IOEVENTFD: kind(
+    128,
+    'dom0.ioeventfd',
+    'domid, vcpu; addr, data; arg0 info, 0 if not fetched; arg1 port; arg2 irq',
+  ),
+  DOM0_IOEVENTFD_RET: kind(
+    129,
+    'dom0.ioeventfd_ret',
+    'data return value: 1 = the kick was answered there, 0 = left to the device model',
+  ),
+  /** An eventfd was signalled whose wake-up injects an interrupt (kprobe irqfd_wakeup). */
+  DOM0_IRQFD: kind(130, 'dom0.irqfd', 'domid; arg0 SPI, 0 if not fetched; arg1 level'),
 
   // The device model's own trace (QEMU trace events, or uprobes that stand for them).
   DM_IOREQ: kind(200, 'dm.ioreq', IOREQ + '; state unknown (0)'),

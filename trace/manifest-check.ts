@@ -1,6 +1,7 @@
 import { JsonValue } from './json-check.ts';
 import type { ClockRelation, DeviceFacts, HostFacts, LogClock, Manifest, SourceFacts } from './manifest.ts';
 import { FORMAT_VERSION } from './manifest.ts';
+import { checkRecordingFacts } from './recording-facts.ts';
 import { isSourceId } from './source-id.ts';
 
 const MAX_DOMID = 0x7fff;
@@ -38,6 +39,7 @@ export function checkManifest(raw: unknown, file: string): Manifest {
       vcpus: root.maybe('vcpus', (item) => item.integer(0, 65_535)),
       clock: root.maybe('clock', checkClock),
       logClock: root.maybe('logClock', checkLogClock),
+      recording: root.maybe('recording', checkRecordingFacts),
     }),
   };
   const seen = new Set<string>();

@@ -1,3 +1,4 @@
+import type { RecordingFacts } from './recording-facts.ts';
 import type { SpanFamily } from './spans.ts';
 
 /** Version of the trace directory's format. Every change of meaning raises it; docs/FORMAT.md has the history. */
@@ -31,6 +32,8 @@ export interface Manifest {
   clock?: ClockRelation;
   /** How the clock of a device model's log lies to Dom0's; absent if there is no such log, or no relation. */
   logClock?: LogClock;
+  /** How it was recorded on a live host; absent for captures that were imported. */
+  recording?: RecordingFacts;
   warnings: string[];
 }
 

@@ -31,7 +31,7 @@ async function makePage(
   const tables = families.map(([family]) =>
     collectSpans({ plan: PLANS[family], batches: batches[family]! }, limit),
   );
-  await writePage(template, file, report, tables);
+  await writePage(readFileSync(template, 'utf8'), file, report, tables);
   return { file, report };
 }
 

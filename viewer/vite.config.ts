@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
 import { viteSingleFile } from 'vite-plugin-singlefile';
+import { PackageCollector } from './bundled-packages.ts';
 
 /** Bytes the page may have before any data is put in, plain and gzipped. */
 const BUDGET = { plain: 200_000, gzip: 70_000 };
@@ -49,13 +50,15 @@ function sealPage(): Plugin {
   };
 }
 
+const packages = new PackageCollector();
+
 export default defineConfig({
   root: import.meta.dirname,
   // Not the development form either, when a test builds the page: what is checked is what is shipped.
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
   mode: 'production',
   // Pages on disk can start no module worker and load no second file.
-  worker: { format: 'iife' },
+  worker: { format: 'iife', plugins: () => [packages.plugin()] },
   build: { outDir: '../dist/viewer', emptyOutDir: true, target: 'es2022', modulePreload: false },
-  plugins: [viteSingleFile({ removeViteModuleLoader: true }), sealPage()],
+  plugins: [packages.plugin('packages.json'), viteSingleFile({ removeViteModuleLoader: true }), sealPage()],
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -8,10 +8,11 @@ import { generateSpans, PLANS } from '../../viewer/testing/generated.ts';
 import { collectSpans, writePage } from './embed.ts';
 import { PAGE_MARKER, REPORT_BLOCK, spansBlock, type PageData, type PageReport } from './page-format.ts';
 
+const TEMPLATE = `<html><body>${PAGE_MARKER}</body></html>`;
+
 let dir = '';
 beforeAll(() => {
   dir = mkdtempSync(join(tmpdir(), 'ioreq-page-'));
-  writeFileSync(join(dir, 'template.html'), `<html><body>${PAGE_MARKER}</body></html>`);
 });
 afterAll(() => {
   rmSync(dir, { recursive: true });
@@ -32,7 +33,7 @@ describe('writePage', () => {
     };
     const out = join(dir, 'page.html');
     const spans = collectSpans({ plan: PLANS.mmio, batches });
-    const written = await writePage(join(dir, 'template.html'), out, report, [spans]);
+    const written = await writePage(TEMPLATE, out, report, [spans]);
     const html = readFileSync(out, 'utf8');
     expect(Buffer.byteLength(html)).toBe(written.bytes);
     expect(html).not.toContain('onerror');
@@ -47,13 +48,13 @@ describe('writePage', () => {
     expect(table.getChild('at_dm_read')!.toArray()).toEqual(Float64Array.from(rows, (i) => expected[i]!));
   });
 
-  it('names the missing template, and leaves no half page behind', async () => {
-    await expect(writePage(join(dir, 'no.html'), join(dir, 'x.html'), {}, [])).rejects.toMatchObject({
+  it('refuses a template without a place for data, and leaves no half page behind', async () => {
+    await expect(writePage('<html></html>', join(dir, 'x.html'), {}, [])).rejects.toMatchObject({
       code: 'E_NOT_FOUND',
     });
-    await expect(
-      writePage(join(dir, 'template.html'), join(dir, 'none', 'x.html'), {}, []),
-    ).rejects.toMatchObject({ code: 'E_WRITE' });
-    expect(readdirSync(dir).filter((f) => f.includes('partial'))).toEqual([]);
+    await expect(writePage(TEMPLATE, join(dir, 'none', 'x.html'), {}, [])).rejects.toMatchObject({
+      code: 'E_WRITE',
+    });
+    expect(readdirSync(dir).filter((f) => f.includes('partial') || f === 'x.html')).toEqual([]);
   });
 });

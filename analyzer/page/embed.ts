@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -27,16 +27,16 @@ export interface WrittenPage {
 }
 
 /**
- * Writes one self-contained page: the template with report and spans put in its place for data. The file
- * appears under its name only when it is whole. E_NOT_FOUND without a template, E_WRITE if it cannot be written.
+ * Writes one self-contained page: the template's text with report and spans put in its place for data. The
+ * file appears under its name only when it is whole. E_WRITE if it cannot be written.
  */
 export async function writePage(
-  templatePath: string,
+  template: string,
   outputPath: string,
   report: PageReport,
   families: readonly PageSpans[],
 ): Promise<WrittenPage> {
-  const template = await readTemplate(templatePath);
+  const ends = splitTemplate(template);
   const data: PageData = { version: 1, report, tables: families.map((f) => f.table) };
   const partial = `${outputPath}.partial`;
   let bytes = 0;
@@ -47,7 +47,7 @@ export async function writePage(
     },
   });
   try {
-    await pipeline(Readable.from(parts(template, data, families)), count, createWriteStream(partial));
+    await pipeline(Readable.from(parts(ends, data, families)), count, createWriteStream(partial));
     await rename(partial, outputPath);
   } catch (error) {
     await rm(partial, { force: true });
@@ -58,19 +58,10 @@ export async function writePage(
   return { bytes, tables: data.tables };
 }
 
-async function readTemplate(path: string): Promise<readonly [string, string]> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch {
-    throw new TraceError('E_NOT_FOUND', 'the page template is missing; npm run build:viewer makes it', {
-      source: path,
-    });
-  }
-  const at = text.lastIndexOf(PAGE_MARKER);
-  if (at < 0)
-    throw new TraceError('E_NOT_FOUND', 'the page template has no place for data', { source: path });
-  return [text.slice(0, at), text.slice(at + PAGE_MARKER.length)];
+function splitTemplate(template: string): readonly [string, string] {
+  const at = template.lastIndexOf(PAGE_MARKER);
+  if (at < 0) throw new TraceError('E_NOT_FOUND', 'the page template has no place for data');
+  return [template.slice(0, at), template.slice(at + PAGE_MARKER.length)];
 }
 
 async function* parts(

@@ -86,6 +86,8 @@ export interface PageReport {
     unknown_content?: number;
     interrupts?: number;
     raises?: number;
+    raised_by_irqfd?: number;
+    answered_by_ioeventfd?: number;
     notifies?: number;
     lost?: number;
     events?: number;

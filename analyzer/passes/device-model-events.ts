@@ -8,7 +8,8 @@ import type { Interrupts } from './interrupts.ts';
 import type { Requests } from './requests.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
-const { DM_BLK_DONE, DM_NOTIFY, DM_QUEUE_NOTIFY, DM_SET_IRQ, DM_SET_STATUS, DOM0_SET_IRQ_LEVEL } = K;
+const { DM_BLK_DONE, DM_NOTIFY, DM_QUEUE_NOTIFY, DM_SET_IRQ, DM_SET_STATUS, DOM0_IRQFD, DOM0_SET_IRQ_LEVEL } =
+  K;
 
 /** Dom0's rows, dealt to the passes in one loop because each needs what the one before just learned. */
 export class DeviceModelEvents {
@@ -46,17 +47,18 @@ export class DeviceModelEvents {
     let begin = from;
     for (let i = from; i < to; i++) {
       const k = kind[i]!;
-      if (k === DOM0_SET_IRQ_LEVEL) {
+      if (k === DOM0_SET_IRQ_LEVEL || k === DOM0_IRQFD) {
         const spi = arg0[i]!;
         const ours = this.domid === undefined || batch.domid[i] === this.domid;
         if (!ours || arg1[i] !== 1 || spi >= this.deviceOfSpi.length) continue;
-        this.raised(this.deviceOfSpi[spi]!, ts[i]! * scale + shift);
+        this.raised(this.deviceOfSpi[spi]!, ts[i]! * scale + shift, k === DOM0_IRQFD);
       } else if (k === DM_SET_IRQ) {
         if (!this.raisesFromTrace || arg1[i] !== 1) continue;
         const spi = arg0[i]!;
         this.raised(
           spi > 0 && spi < this.deviceOfSpi.length ? this.deviceOfSpi[spi]! : this.notifying,
           ts[i]! * scale + shift,
+          false,
         );
       } else if (k >= DM_QUEUE_NOTIFY && k <= DM_BLK_DONE) {
         // The ioreqs up to here tell which one the device model is serving.
@@ -74,16 +76,14 @@ export class DeviceModelEvents {
     this.ioreqs.rows(batch, line, begin, to);
   }
 
-  private raised(device: number, t: number): void {
+  private raised(device: number, t: number, inKernel: boolean): void {
     if (device === NO_DEVICE) return;
-    this.interrupts.raise(device, t);
+    this.interrupts.raise(device, t, inKernel);
     this.requests.raised(device, t);
   }
 
   private setStatus(batch: EventColumns, i: number): void {
-    const v = this.ioreqs.workingOn(batch.pid[i]!);
-    if (v < 0) return;
-    const address = this.ioreqs.openAddress(v);
+    const address = this.ioreqs.addressAt(batch.pid[i]!);
     if (Number.isNaN(address)) return;
     const device = this.devices.find(address);
     if (device !== NO_DEVICE) this.requests.tie(batch.addr[2 * i]!, batch.addr[2 * i + 1]!, device);

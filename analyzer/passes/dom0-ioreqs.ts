@@ -1,7 +1,10 @@
 import type { AxisLine } from '../../trace/axis.ts';
 import { K } from '../../trace/events.ts';
-import { IOREQ_STATE, ioreqState } from '../../trace/ioreq.ts';
+import { DIR_WRITE, IOREQ_STATE, IOREQ_TYPE, ioreqDir, ioreqState, ioreqType } from '../../trace/ioreq.ts';
+import { SPAN_FLAG } from '../../trace/spans.ts';
 import type { EventColumns } from '../../trace/columns.ts';
+import type { Dom0Counts, Dom0IoreqSink, IoreqPorts } from './dom0-record.ts';
+import { D, D_WIDTH } from './dom0-record.ts';
 import type { LogContents } from './log-contents.ts';
 import { RecordQueue } from './record-queue.ts';
 
@@ -13,77 +16,64 @@ const {
   DOM0_EVTCHN_NOTIFY,
   DOM0_EVTCHN_READ,
   DOM0_EVTCHN_WRITE,
+  DOM0_IOEVENTFD,
+  DOM0_IOEVENTFD_RET,
   DOM0_IOREQ_ANSWERED,
 } = K;
 
-/** Fields of one ioreq as Dom0 and the device model saw it; times in trace-axis ns, NaN where not seen. */
-export const D = {
-  IRQ: 0,
-  READ: 1,
-  SERVICE: 2,
-  ANSWER: 3,
-  START: 4,
-  END: 5,
-  ADDR_LO: 6,
-  ADDR_HI: 7,
-  DATA_LO: 8,
-  INFO: 9,
-  FLAGS: 10,
-  /** Running number over the domain, in the order in which the device model takes them up. */
-  SEQ: 11,
-  PID: 12,
-} as const;
-export const D_WIDTH = 13;
 const CONTENT = [D.ADDR_LO, D.ADDR_HI, D.DATA_LO, D.INFO];
-
-export interface Dom0Counts {
-  /** Event-channel interrupts on the device model's ioreq ports. */
-  interrupts: number;
-  /** EVTCHN_NOTIFY by the device model on those ports: answers. */
-  answers: number;
-  /** Ioreqs in the device model's own trace (handle_ioreq). */
-  serviced: number;
-  /** Ioreqs whose content was fetched from the ioreq page at the answer (state RESP_READY). */
-  fetched: number;
-  /** Fetched slots whose state was not what it must be. */
-  wrongState: number;
-  cut: number;
-}
-
-/** What the scout found out about the device model: see scout.ts. */
-export interface IoreqPorts {
-  /** Thread ids that answer ioreqs. */
-  pids: readonly number[];
-  /** Local event-channel ports of ioreqs and the vCPU each stands for. */
-  vcpuOfPort: ReadonlyMap<number, number>;
-}
-
-/** Called once an ioreq, as soon as its content is known, with the record at `at` (times after that are NaN). */
-export type Dom0IoreqSink = (vcpu: number, record: Float64Array, at: number) => void;
-
 const NO_SLOT = -1;
+const NO_LANE = -1;
+const CPU_MASK = 1023;
 
 /**
  * Dom0's side of every ioreq of one domain: event-channel interrupt → the device model reads its event
  * channel → (its own trace: service) → EVTCHN_NOTIFY. One record an answer, in order of answers on each vCPU.
  *
  * The device model's thread works on one ioreq at a time: what lies between its read() of a port and its
- * NOTIFY belongs to that port's vCPU (QEMU hw/xen/xen-hvm-common.c, cpu_handle_ioreq).
+ * NOTIFY belongs to that port's vCPU (QEMU hw/xen/xen-hvm-common.c, cpu_handle_ioreq). A domain can have several
+ * device models, each with a port of its own for every vCPU: what is open is kept by port (a lane).
+ *
+ * A kick that an ioeventfd answers never gets that far: evtchn_interrupt and the kernel's ioeventfd_interrupt both
+ * run in the port's hard irq, on one CPU, and the second answers (linux drivers/xen/privcmd.c). The device model
+ * only wakes up to unmask the port.
  */
 export class Dom0Ioreqs {
-  readonly counts: Dom0Counts = { interrupts: 0, answers: 0, serviced: 0, fetched: 0, wrongState: 0, cut: 0 };
+  readonly counts: Dom0Counts = {
+    interrupts: 0,
+    answers: 0,
+    inKernel: 0,
+    traced: 0,
+    serviced: 0,
+    fetched: 0,
+    wrongState: 0,
+    cut: 0,
+  };
+  /** Finished records by vCPU. */
   readonly queues: RecordQueue[];
-  private readonly vcpuOfPort: Int16Array;
+  private readonly laneOfPort: Int16Array;
+  private readonly vcpuOfLane: number[] = [];
   private readonly pids: Int32Array;
-  /** Open request by vCPU. */
+  /** Open request by lane. */
   private readonly open: Float64Array;
-  /** By thread: when it last read its event channel, and the vCPU whose ioreq it works on. */
+  /** By thread: when it last read its event channel, and the lane whose ioreq it works on. */
   private readonly readAt: Float64Array;
   private readonly working: Int16Array;
   /** By thread: the device model's trace told of an ioreq before its port is known. */
   private readonly pending: Float64Array;
   private readonly answered: Uint8Array;
   private readonly told: Uint8Array;
+  /** By lane: the Dom0 CPU of its evtchn_interrupt that the kernel's own handler has not followed yet, else -1. */
+  private readonly irqCpu: Int32Array;
+  /** By lane: its last ioreq was answered in the kernel. */
+  private readonly byKernel: Uint8Array;
+  /** By lane: when the kernel's handler began that has not returned yet, axis ns. */
+  private readonly kernelSince: Float64Array;
+  /** By Dom0 CPU: the lane that the kernel's handler looks at. */
+  private readonly handling = new Int16Array(CPU_MASK + 1).fill(NO_LANE);
+  /** By thread: answers, and ioreqs in its own trace. */
+  private readonly answersBy: Float64Array;
+  private readonly servicedBy: Float64Array;
   private seq = 0;
   private lastSlot = 0;
   private readonly sink: Dom0IoreqSink | undefined;
@@ -96,15 +86,23 @@ export class Dom0Ioreqs {
     this.queues = Array.from({ length: vcpus }, () => new RecordQueue(D_WIDTH));
     let top = 0;
     for (const port of ports.vcpuOfPort.keys()) top = Math.max(top, port);
-    this.vcpuOfPort = new Int16Array(top + 1).fill(-1);
-    for (const [port, vcpu] of ports.vcpuOfPort) if (vcpu < vcpus) this.vcpuOfPort[port] = vcpu;
+    this.laneOfPort = new Int16Array(top + 1).fill(NO_LANE);
+    for (const [port, vcpu] of ports.vcpuOfPort) {
+      if (vcpu < vcpus) this.laneOfPort[port] = this.vcpuOfLane.push(vcpu) - 1;
+    }
+    const lanes = this.vcpuOfLane.length;
     this.pids = Int32Array.from(ports.pids);
-    this.open = new Float64Array(vcpus * D_WIDTH).fill(NaN);
+    this.open = new Float64Array(lanes * D_WIDTH).fill(NaN);
     this.readAt = new Float64Array(this.pids.length).fill(NaN);
-    this.working = new Int16Array(this.pids.length).fill(-1);
+    this.working = new Int16Array(this.pids.length).fill(NO_LANE);
     this.pending = new Float64Array(this.pids.length * D_WIDTH).fill(NaN);
-    this.answered = new Uint8Array(vcpus);
-    this.told = new Uint8Array(vcpus);
+    this.answered = new Uint8Array(lanes);
+    this.told = new Uint8Array(lanes);
+    this.irqCpu = new Int32Array(lanes).fill(-1);
+    this.byKernel = new Uint8Array(lanes);
+    this.kernelSince = new Float64Array(lanes).fill(NaN);
+    this.answersBy = new Float64Array(this.pids.length);
+    this.servicedBy = new Float64Array(this.pids.length);
   }
 
   rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
@@ -116,7 +114,7 @@ export class Dom0Ioreqs {
       if (k < DOM0_EVTCHN_IRQ || k > DM_IOREQ_READ_DONE) continue;
       switch (k) {
         case DOM0_EVTCHN_IRQ:
-          this.interrupt(batch.arg1[i]!, ts[i]! * scale + shift);
+          this.interrupt(batch.arg1[i]!, batch.cpu[i]!, ts[i]! * scale + shift);
           break;
         case DOM0_EVTCHN_READ:
           this.read(batch.pid[i]!, ts[i]! * scale + shift);
@@ -136,6 +134,12 @@ export class Dom0Ioreqs {
         case DOM0_IOREQ_ANSWERED:
           this.fetched(batch, i);
           break;
+        case DOM0_IOEVENTFD:
+          this.kernelLooks(batch, i, ts[i]! * scale + shift);
+          break;
+        case DOM0_IOEVENTFD_RET:
+          this.kernelDone(batch.cpu[i]! & CPU_MASK, batch.data[2 * i]!);
+          break;
         default:
       }
     }
@@ -146,27 +150,40 @@ export class Dom0Ioreqs {
    * stand right behind the NOTIFY in the ring buffer.
    */
   settle(time: number): void {
-    for (let v = 0; v < this.queues.length; v++) {
-      if (this.answered[v] === 1 && this.open[v * D_WIDTH + D.ANSWER]! < time) this.emit(v);
+    for (let l = 0; l < this.answered.length; l++) {
+      if (this.answered[l] === 1 && this.answerOf(l) < time) this.emit(l);
     }
+  }
+
+  /**
+   * When the kernel began to look at an ioreq of `vcpu` that it may or may not answer, axis ns; NaN if at none. The
+   * guest can be on its way before the handler has returned: Dom0's vCPU may have to wait for its CPU in there.
+   */
+  kernelOpenSince(vcpu: number): number {
+    let first = NaN;
+    for (let l = 0; l < this.kernelSince.length; l++) {
+      const since = this.kernelSince[l]!;
+      if (this.vcpuOfLane[l] === vcpu && !Number.isNaN(since) && !(first <= since)) first = since;
+    }
+    return first;
   }
 
   finish(): void {
-    for (let v = 0; v < this.queues.length; v++) {
-      if (this.answered[v] === 1) this.emit(v);
-      else if (!Number.isNaN(this.open[v * D_WIDTH + D.IRQ]!)) this.counts.cut++;
+    this.kernelSince.fill(NaN);
+    for (let l = 0; l < this.answered.length; l++) {
+      if (this.answered[l] === 1) this.emit(l);
+      else if (!Number.isNaN(this.open[l * D_WIDTH + D.IRQ]!)) this.counts.cut++;
+    }
+    for (let slot = 0; slot < this.pids.length; slot++) {
+      if (this.servicedBy[slot]! > 0) this.counts.traced += this.answersBy[slot]!;
     }
   }
 
-  /** The vCPU whose ioreq thread `pid` works on, -1 if none; and its content, for the passes beside this one. */
-  workingOn(pid: number): number {
+  /** Address (low half) of the ioreq that thread `pid` works on; NaN if there is none or it is not known. */
+  addressAt(pid: number): number {
     const slot = this.slotOf(pid);
-    return slot === NO_SLOT ? -1 : this.working[slot]!;
-  }
-
-  /** Address (low half) of the ioreq open on `vcpu`; NaN if it is not known. */
-  openAddress(vcpu: number): number {
-    return this.open[vcpu * D_WIDTH + D.ADDR_LO]!;
+    const lane = slot === NO_SLOT ? NO_LANE : this.working[slot]!;
+    return lane === NO_LANE ? NaN : this.open[lane * D_WIDTH + D.ADDR_LO]!;
   }
 
   private slotOf(pid: number): number {
@@ -180,43 +197,115 @@ export class Dom0Ioreqs {
     return NO_SLOT;
   }
 
-  private vcpuOf(port: number): number {
-    return port < this.vcpuOfPort.length ? this.vcpuOfPort[port]! : -1;
+  private laneOf(port: number): number {
+    return port < this.laneOfPort.length ? this.laneOfPort[port]! : NO_LANE;
   }
 
-  private interrupt(port: number, t: number): void {
-    const v = this.vcpuOf(port);
-    if (v < 0) return;
+  private interrupt(port: number, cpu: number, t: number): void {
+    const lane = this.laneOf(port);
+    if (lane === NO_LANE) return;
+    this.irqCpu[lane] = cpu;
     this.counts.interrupts++;
-    if (this.answered[v] === 1) this.emit(v);
-    const at = v * D_WIDTH;
+    this.release(lane);
+    const at = lane * D_WIDTH;
     if (!Number.isNaN(this.open[at + D.IRQ]!)) this.counts.cut++;
-    this.reset(v);
+    this.reset(lane);
+    this.byKernel[lane] = 0;
+    this.kernelSince[lane] = NaN;
     this.open[at + D.IRQ] = t;
+  }
+
+  /** A new ioreq of the lane's vCPU: what other device models answered for it before is complete. */
+  private release(lane: number): void {
+    const vcpu = this.vcpuOfLane[lane]!;
+    for (;;) {
+      let first = NO_LANE;
+      for (let l = 0; l < this.answered.length; l++) {
+        if (this.answered[l] === 0 || this.vcpuOfLane[l] !== vcpu) continue;
+        if (first === NO_LANE || this.answerOf(l) < this.answerOf(first)) first = l;
+      }
+      if (first === NO_LANE) return;
+      this.emit(first);
+    }
+  }
+
+  private answerOf(lane: number): number {
+    return this.open[lane * D_WIDTH + D.ANSWER]!;
+  }
+
+  /** The kernel's handler begins, in the hard irq of the port: behind evtchn_interrupt, where that is traced. */
+  private kernelLooks(batch: EventColumns, i: number, t: number): void {
+    const cpu = batch.cpu[i]!;
+    const port = batch.arg1[i]!;
+    const lane = this.laneOf(port);
+    this.handling[cpu & CPU_MASK] = NO_LANE;
+    if (lane === NO_LANE) return;
+    const at = lane * D_WIDTH;
+    if (this.irqCpu[lane] !== cpu) this.interrupt(port, cpu, t);
+    this.irqCpu[lane] = -1;
+    // Woken on another CPU by evtchn_interrupt, the device model can have answered by now.
+    if (this.answered[lane] === 1 || Number.isNaN(this.open[at + D.IRQ]!)) return;
+    this.handling[cpu & CPU_MASK] = lane;
+    this.open[at + D.ANSWER] = t;
+    this.kernelSince[lane] = t;
+    const info = batch.arg0[i]!;
+    // What the guest asks: of a read the answer is still to come.
+    if (ioreqState(info) !== IOREQ_STATE.READY) return;
+    setContent(this.open, at, batch, i);
+    // The eventfd is signalled before the handler returns: what it starts may show up before that.
+    this.open[at + D.SEQ] = this.seq++;
+    if (ioreqType(info) === IOREQ_TYPE.COPY && ioreqDir(info) === DIR_WRITE) this.tell(lane);
+  }
+
+  /** It returns: 1 = it answered; else the device model will. */
+  private kernelDone(cpu: number, ret: number): void {
+    const lane = this.handling[cpu]!;
+    this.handling[cpu] = NO_LANE;
+    if (lane === NO_LANE) return;
+    const at = lane * D_WIDTH;
+    this.kernelSince[lane] = NaN;
+    if (this.answered[lane] === 1) return;
+    if (ret !== 1) {
+      this.open[at + D.ANSWER] = NaN;
+      this.told[lane] = 0;
+      return;
+    }
+    this.counts.answers++;
+    this.counts.inKernel++;
+    // Woken by evtchn_interrupt, the device model may have read its event channel already.
+    this.open[at + D.READ] = NaN;
+    for (let slot = 0; slot < this.working.length; slot++) {
+      if (this.working[slot] === lane) this.working[slot] = NO_LANE;
+    }
+    if (Number.isNaN(this.open[at + D.SEQ]!)) this.open[at + D.SEQ] = this.seq++;
+    this.answered[lane] = 1;
+    this.byKernel[lane] = 1;
+    if (!Number.isNaN(this.open[at + D.INFO]!)) this.tell(lane);
   }
 
   private read(pid: number, t: number): void {
     const slot = this.slotOf(pid);
     if (slot === NO_SLOT) return;
     // The thread is at its event channel again: what it answered before is complete.
-    for (let v = 0; v < this.queues.length; v++) {
-      if (this.answered[v] === 1 && this.open[v * D_WIDTH + D.PID] === pid) this.emit(v);
+    for (let l = 0; l < this.answered.length; l++) {
+      if (this.answered[l] === 1 && this.open[l * D_WIDTH + D.PID] === pid) this.emit(l);
     }
     this.readAt[slot] = t;
   }
 
   private unmask(pid: number, port: number): void {
     const slot = this.slotOf(pid);
-    const v = this.vcpuOf(port);
-    if (slot === NO_SLOT || v < 0) return;
-    this.take(slot, v);
+    const lane = this.laneOf(port);
+    // Unmasked only: the kernel has answered that one.
+    if (slot === NO_SLOT || lane === NO_LANE || this.byKernel[lane] === 1) return;
+    this.take(slot, lane);
   }
 
-  /** Thread `slot` now works on vCPU `v`. */
-  private take(slot: number, v: number): void {
-    if (this.answered[v] === 1) this.emit(v);
-    this.working[slot] = v;
-    const at = v * D_WIDTH;
+  /** Thread `slot` now works on the ioreq of `lane`. */
+  private take(slot: number, lane: number): void {
+    this.release(lane);
+    this.working[slot] = lane;
+    const at = lane * D_WIDTH;
     if (Number.isNaN(this.open[at + D.READ]!)) this.open[at + D.READ] = this.readAt[slot]!;
     this.readAt[slot] = NaN;
     this.open[at + D.SEQ] = this.seq++;
@@ -225,50 +314,53 @@ export class Dom0Ioreqs {
   private service(batch: EventColumns, i: number, t: number): void {
     const slot = this.slotOf(batch.pid[i]!);
     if (slot === NO_SLOT) return;
-    const v = this.working[slot]!;
-    const known = v >= 0 && this.answered[v] === 0;
+    const lane = this.working[slot]!;
+    const known = lane !== NO_LANE && this.answered[lane] === 0;
     const record = known ? this.open : this.pending;
-    const at = (known ? v : slot) * D_WIDTH;
+    const at = (known ? lane : slot) * D_WIDTH;
     // QEMU's uprobe and its own trace may both tell of it: the first is the instant, both the same ioreq.
     const again = !Number.isNaN(record[at + D.SERVICE]!);
     if (!again) {
       record[at + D.SERVICE] = t;
       this.counts.serviced++;
+      this.servicedBy[slot]!++;
     }
     setContent(record, at, batch, i);
-    if (known) this.tell(v);
+    if (known) this.tell(lane);
   }
 
   private readDone(batch: EventColumns, i: number): void {
     const slot = this.slotOf(batch.pid[i]!);
     if (slot === NO_SLOT) return;
-    const v = this.working[slot]!;
-    if (v >= 0 && this.answered[v] === 0) this.open[v * D_WIDTH + D.DATA_LO] = batch.data[2 * i]!;
+    const lane = this.working[slot]!;
+    if (lane !== NO_LANE && this.answered[lane] === 0)
+      this.open[lane * D_WIDTH + D.DATA_LO] = batch.data[2 * i]!;
     else this.pending[slot * D_WIDTH + D.DATA_LO] = batch.data[2 * i]!;
   }
 
   private answer(pid: number, port: number, t: number): void {
-    const v = this.vcpuOf(port);
-    if (v < 0) return;
+    const lane = this.laneOf(port);
+    if (lane === NO_LANE) return;
     const slot = this.slotOf(pid);
     if (slot === NO_SLOT) return;
-    const at = v * D_WIDTH;
-    if (this.answered[v] === 1) this.emit(v);
-    if (this.working[slot] !== v) this.take(slot, v);
+    const at = lane * D_WIDTH;
+    if (this.answered[lane] === 1) this.emit(lane);
+    if (this.working[slot] !== lane) this.take(slot, lane);
     const pending = slot * D_WIDTH;
     if (Number.isNaN(this.open[at + D.SERVICE]!) && !Number.isNaN(this.pending[pending + D.SERVICE]!)) {
       this.open[at + D.SERVICE] = this.pending[pending + D.SERVICE]!;
       for (const f of CONTENT) this.open[at + f] = this.pending[pending + f]!;
-      this.tell(v);
+      this.tell(lane);
     }
     this.pending.fill(NaN, pending, pending + D_WIDTH);
     this.counts.answers++;
+    this.answersBy[slot]!++;
     if (this.log?.next() === true) this.fromLog(this.log, at, t);
     this.open[at + D.ANSWER] = t;
     this.open[at + D.PID] = pid;
-    this.answered[v] = 1;
-    this.working[slot] = -1;
-    if (!Number.isNaN(this.open[at + D.INFO]!)) this.tell(v);
+    this.answered[lane] = 1;
+    this.working[slot] = NO_LANE;
+    if (!Number.isNaN(this.open[at + D.INFO]!)) this.tell(lane);
   }
 
   private fromLog(log: LogContents, at: number, answer: number): void {
@@ -293,41 +385,41 @@ export class Dom0Ioreqs {
 
   /** One slot of the ioreq page, read at the entry of the NOTIFY for port arg2. */
   private fetched(batch: EventColumns, i: number): void {
-    const v = this.vcpuOf(batch.arg2[i]!);
-    if (v < 0 || batch.vcpu[i] !== v) return;
+    const lane = this.laneOf(batch.arg2[i]!);
+    if (lane === NO_LANE || batch.vcpu[i] !== this.vcpuOfLane[lane]) return;
     if (ioreqState(batch.arg0[i]!) !== IOREQ_STATE.RESP_READY) {
       this.counts.wrongState++;
       return;
     }
     this.counts.fetched++;
-    setContent(this.open, v * D_WIDTH, batch, i);
-    if (this.answered[v] === 1) this.tell(v);
+    setContent(this.open, lane * D_WIDTH, batch, i);
+    if (this.answered[lane] === 1) this.tell(lane);
   }
 
-  private tell(v: number): void {
-    if (this.told[v] === 1) return;
-    this.told[v] = 1;
-    this.sink?.(v, this.open, v * D_WIDTH);
+  private tell(lane: number): void {
+    if (this.told[lane] === 1) return;
+    this.told[lane] = 1;
+    this.sink?.(this.vcpuOfLane[lane]!, this.open, lane * D_WIDTH);
   }
 
-  private emit(v: number): void {
-    const at = v * D_WIDTH;
+  private emit(lane: number): void {
+    const at = lane * D_WIDTH;
     const open = this.open;
     const irq = open[at + D.IRQ]!;
     const read = open[at + D.READ]!;
     const answer = open[at + D.ANSWER]!;
     open[at + D.START] = Number.isNaN(irq) ? (Number.isNaN(read) ? answer : read) : irq;
     open[at + D.END] = answer;
-    open[at + D.FLAGS] = 0;
-    if (!Number.isNaN(open[at + D.INFO]!)) this.tell(v);
-    this.queues[v]!.push(open, at);
-    this.reset(v);
+    open[at + D.FLAGS] = this.byKernel[lane] === 1 ? SPAN_FLAG.KERNEL : 0;
+    if (!Number.isNaN(open[at + D.INFO]!)) this.tell(lane);
+    this.queues[this.vcpuOfLane[lane]!]!.push(open, at);
+    this.reset(lane);
   }
 
-  private reset(v: number): void {
-    this.answered[v] = 0;
-    this.told[v] = 0;
-    this.open.fill(NaN, v * D_WIDTH, (v + 1) * D_WIDTH);
+  private reset(lane: number): void {
+    this.answered[lane] = 0;
+    this.told[lane] = 0;
+    this.open.fill(NaN, lane * D_WIDTH, (lane + 1) * D_WIDTH);
   }
 }
 

@@ -9,11 +9,12 @@ import { RecordQueue } from './record-queue.ts';
 import type { SpanSink } from './span-sink.ts';
 
 interface DeviceState {
-  /** Raises (axis ns) that no handler run has seen yet. */
+  /** Raises that no handler run has seen yet: axis ns, and 1 if by an irqfd. */
   readonly raises: RecordQueue;
   /** The open span: one run of the guest's handler. */
   open: boolean;
   raise: number;
+  byKernel: boolean;
   raiseCount: number;
   inject: number;
   lr: number;
@@ -25,8 +26,10 @@ interface DeviceState {
 const MAX_PENDING_RAISES = 65_536;
 
 export interface InterruptCounts {
-  /** set_irq_level(1) calls on device lines. */
+  /** Raises of device lines: set_irq_level(1) calls, and signals of an irqfd. */
   raises: number;
+  /** Of `raises`: by an irqfd. */
+  inKernel: number;
   /** InterruptStatus reads: runs of the guest's handler. */
   statusReads: number;
   acks: number;
@@ -41,7 +44,7 @@ export interface InterruptCounts {
  * before had not read yet) has none, and is left out. `clockError` in ns.
  */
 export class Interrupts {
-  readonly counts: InterruptCounts = { raises: 0, statusReads: 0, acks: 0 };
+  readonly counts: InterruptCounts = { raises: 0, inKernel: 0, statusReads: 0, acks: 0 };
   private readonly sink: SpanSink;
   private readonly marks: readonly InterruptMark[];
   private readonly devices: DeviceMap;
@@ -50,7 +53,7 @@ export class Interrupts {
   private readonly states: DeviceState[];
   private readonly claimed = new Float64Array(3);
   private readonly clockError: number;
-  private readonly scratch = new Float64Array(1);
+  private readonly scratch = new Float64Array(2);
   private group = 0;
 
   constructor(
@@ -68,17 +71,19 @@ export class Interrupts {
     this.losses = losses;
     this.injections = injections;
     this.states = devices.devices.map(() => ({
-      raises: new RecordQueue(1),
+      raises: new RecordQueue(2),
       ...closed(),
     }));
   }
 
-  /** The device model raises the line of `device` at `t` (axis ns). */
-  raise(device: number, t: number): void {
+  /** The line of `device` is raised at `t` (axis ns), by the device model or by an irqfd in the kernel. */
+  raise(device: number, t: number, inKernel: boolean): void {
     const state = this.states[device];
     if (state === undefined) return;
     this.counts.raises++;
+    if (inKernel) this.counts.inKernel++;
     this.scratch[0] = t;
+    this.scratch[1] = inKernel ? 1 : 0;
     if (state.raises.length >= MAX_PENDING_RAISES) state.raises.shift();
     state.raises.push(this.scratch);
   }
@@ -105,7 +110,7 @@ export class Interrupts {
   /** Every raise before the guest was in its handler: a later one finds the interrupt active and pends anew. */
   private takeRaises(state: DeviceState, seen: number): void {
     while (state.raises.length > 0 && state.raises.get(0, 0) <= seen) {
-      if (state.raiseCount === 0) state.raise = state.raises.get(0, 0);
+      if (state.raiseCount === 0) takeFirst(state);
       state.raiseCount++;
       state.raises.shift();
     }
@@ -118,7 +123,7 @@ export class Interrupts {
     state.lr = this.claimed[1]!;
     if (Number.isNaN(state.inject)) return;
     while (state.raises.length > 0 && state.raises.get(0, 0) <= state.inject + this.clockError) {
-      state.raise = state.raises.get(0, 0);
+      takeFirst(state);
       state.raises.shift();
     }
     state.raiseCount = this.claimed[2]!;
@@ -145,6 +150,7 @@ export class Interrupts {
       }
     }
     let flags = complete ? 0 : SPAN_FLAG.INCOMPLETE;
+    if (state.byKernel) flags |= SPAN_FLAG.KERNEL;
     for (const windows of this.losses) if (windows.touches(first, last)) flags |= SPAN_FLAG.LOSS;
     const { plan } = this.sink;
     c.start[row] = first;
@@ -163,10 +169,16 @@ export class Interrupts {
   }
 }
 
+function takeFirst(state: DeviceState): void {
+  state.raise = state.raises.get(0, 0);
+  state.byKernel = state.raises.get(0, 1) === 1;
+}
+
 function closed(): Omit<DeviceState, 'raises'> {
   return {
     open: false,
     raise: NaN,
+    byKernel: false,
     raiseCount: 0,
     inject: NaN,
     lr: NaN,

@@ -3,7 +3,7 @@ import { IOREQ_TYPE, ioreqDir, ioreqSize, ioreqType } from '../../trace/ioreq.ts
 import { DIR_UNKNOWN, NO_DEVICE, NO_KEY, SPAN_FLAG } from '../../trace/spans.ts';
 import { REG_QUEUE_NOTIFY } from '../../trace/virtio-mmio.ts';
 import type { DeviceMap } from './device-map.ts';
-import { D } from './dom0-ioreqs.ts';
+import { D } from './dom0-record.ts';
 import type { LossWindows } from './loss-windows.ts';
 import type { MmioMark } from './plans.ts';
 import type { RecordQueue } from './record-queue.ts';
@@ -102,9 +102,17 @@ export class MmioJoin {
   /**
    * Joins what both sides have up to `watermark` (axis ns): both streams have been read up to it.
    * `xenOpenSince`: begin of the ioreq still open on Xen's side, NaN if none. Dom0's side ends with the answer,
-   * Xen's only once the vCPU runs again, any time later: an answered ioreq has to wait for it.
+   * Xen's only once the vCPU runs again, any time later: an answered ioreq has to wait for it. `kernelOpenSince`: the
+   * same of Dom0's side, for an ioreq that the kernel is about to answer.
    */
-  drain(vcpu: number, xen: RecordQueue, dom0: RecordQueue, watermark: number, xenOpenSince: number): void {
+  drain(
+    vcpu: number,
+    xen: RecordQueue,
+    dom0: RecordQueue,
+    watermark: number,
+    xenOpenSince: number,
+    kernelOpenSince: number,
+  ): void {
     const tolerance = this.tolerance;
     for (;;) {
       const hasX = xen.length > 0;
@@ -117,7 +125,8 @@ export class MmioJoin {
         else if (overlap(xen, 1, dom0, 0) > overlap(xen, 0, dom0, 0)) this.emit(vcpu, xen, undefined);
         else this.emit(vcpu, xen, dom0);
       } else if (hasX) {
-        if (this.hasDom0 && xen.get(0, X.END) + tolerance >= watermark) return;
+        const end = xen.get(0, X.END) + tolerance;
+        if (this.hasDom0 && (end >= watermark || kernelOpenSince <= end)) return;
         this.emit(vcpu, xen, undefined);
       } else if (hasD) {
         const end = dom0.get(0, D.END) + tolerance;
@@ -176,8 +185,9 @@ export class MmioJoin {
         if (device !== NO_DEVICE) key = address - this.devices.devices[device]!.base;
       }
     }
-    // A kick that Dom0's kernel answered (ioeventfd) never reaches the device model's event channel.
-    if (dom0 === undefined && this.hasDom0 && key === REG_QUEUE_NOTIFY) flags |= SPAN_FLAG.KERNEL;
+    if (dom0 !== undefined) flags |= dom0.get(0, D.FLAGS);
+    // Without a probe on the kernel's handler: a kick that it answered never reaches the device model.
+    else if (this.hasDom0 && key === REG_QUEUE_NOTIFY) flags |= SPAN_FLAG.KERNEL;
     c.start[row] = start;
     c.total[row] = c.at[sink.plan.totalTo]![row]! - c.at[sink.plan.totalFrom]![row]!;
     c.device[row] = device;

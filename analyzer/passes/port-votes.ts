@@ -3,6 +3,10 @@ interface PortTally {
   port: number;
   notifies: number;
   pids: number[];
+  /** The vCPU that the kernel's own handler of the port names (ioeventfd), -1 if there is none. */
+  told: number;
+  /** That handler also named the traced domain. */
+  ours: boolean;
   /** Votes by vCPU: notifies that fell into a wait of it, and fetched slots that stood answered. */
   waits: Uint32Array;
   slots: Uint32Array;
@@ -12,8 +16,8 @@ interface PortTally {
 const MAX_VOTES = 20_000;
 
 /**
- * Which vCPU an ioreq event-channel port stands for. No trace event says it; but an answer (EVTCHN_NOTIFY on
- * the port) falls into a wait of its vCPU, and finds that vCPU's slot of the ioreq page answered.
+ * Which vCPU an ioreq event-channel port stands for. Only the kernel's ioeventfd handler says it; but an answer
+ * (EVTCHN_NOTIFY on the port) falls into a wait of its vCPU, and finds that vCPU's slot of the ioreq page answered.
  */
 export class PortVotes {
   private readonly ports: PortTally[] = [];
@@ -51,6 +55,15 @@ export class PortVotes {
     this.pendingTime.push(t);
   }
 
+  /** The kernel's handler of `port` looks at the slot of `vcpu`; `ours`: of the traced domain for certain. */
+  told(port: number, vcpu: number, ours: boolean): void {
+    if (vcpu >= this.vcpus) return;
+    const tally = this.tally(port);
+    if (tally === undefined) return;
+    tally.told = vcpu;
+    if (ours) tally.ours = true;
+  }
+
   slot(port: number, vcpu: number): void {
     const tally = this.tally(port);
     if (tally !== undefined && vcpu < this.vcpus) tally.slots[vcpu]!++;
@@ -78,32 +91,44 @@ export class PortVotes {
   }
 
   /**
-   * The ports that threads of `pids` notify (every notifying thread, if `pids` is empty), each tied to a vCPU:
-   * by waits, else by slots, else in the order of port numbers (device models bind in the order of vCPUs).
+   * The ports that threads of `pids` notify (every notifying thread, if `pids` is empty) or whose kernel handler
+   * named the domain, each tied to a vCPU: as that handler says, else by waits, else by slots, else in the order of
+   * port numbers (device models bind in the order of vCPUs).
    */
   decide(
     pids: readonly number[],
     vcpus: number,
   ): { vcpuOfPort: Map<number, number>; by: string; pids: number[]; answers: number } {
-    const chosen = this.ports.filter((p) => pids.length === 0 || p.pids.some((pid) => pids.includes(pid)));
+    const chosen = this.ports.filter(
+      (p) => pids.length === 0 || p.ours || p.pids.some((pid) => pids.includes(pid)),
+    );
     chosen.sort((a, b) => a.port - b.port);
     const answering = new Set<number>();
     for (const p of chosen)
-      for (const pid of p.pids) if (pids.length === 0 || pids.includes(pid)) answering.add(pid);
+      for (const pid of p.pids) if (pids.length === 0 || p.ours || pids.includes(pid)) answering.add(pid);
     const vcpuOfPort = new Map<number, number>();
     if (chosen.length === 0) return { vcpuOfPort, by: 'none', pids: [], answers: 0 };
-    const by = chosen.some((p) => sum(p.waits) > 0)
+    const taken = new Set<string>();
+    for (const p of chosen) {
+      if (p.told < 0) continue;
+      vcpuOfPort.set(p.port, p.told);
+      taken.add(`${p.pids[0] ?? 0} ${p.told}`);
+    }
+    const rest = chosen.filter((p) => p.told < 0);
+    if (rest.length === 0)
+      return { vcpuOfPort, by: 'kernel', pids: [...answering], answers: answersOn(chosen, vcpuOfPort) };
+    const by = rest.some((p) => sum(p.waits) > 0)
       ? 'waits'
-      : chosen.some((p) => sum(p.slots) > 0)
+      : rest.some((p) => sum(p.slots) > 0)
         ? 'slots'
         : 'order';
     if (by === 'order') {
-      for (const [n, p] of chosen.entries()) if (n < Math.max(1, vcpus)) vcpuOfPort.set(p.port, n);
+      for (const [n, p] of rest.entries()) if (n < Math.max(1, vcpus)) vcpuOfPort.set(p.port, n);
       return { vcpuOfPort, by, pids: [...answering], answers: answersOn(chosen, vcpuOfPort) };
     }
     // Greedy by share of votes: a device model has one ioreq port a vCPU, so the surest come first.
     const pairs: { port: number; owner: number; vcpu: number; share: number }[] = [];
-    for (const p of chosen) {
+    for (const p of rest) {
       const votes = by === 'waits' ? p.waits : p.slots;
       const counted = Math.min(p.notifies, MAX_VOTES);
       for (let v = 0; v < this.vcpus; v++)
@@ -111,7 +136,6 @@ export class PortVotes {
           pairs.push({ port: p.port, owner: p.pids[0] ?? 0, vcpu: v, share: votes[v]! / counted });
     }
     pairs.sort((a, b) => b.share - a.share || a.port - b.port || a.vcpu - b.vcpu);
-    const taken = new Set<string>();
     for (const { port, owner, vcpu } of pairs) {
       if (vcpuOfPort.has(port) || taken.has(`${owner} ${vcpu}`)) continue;
       vcpuOfPort.set(port, vcpu);
@@ -142,6 +166,8 @@ export class PortVotes {
         port,
         notifies: 0,
         pids: [],
+        told: -1,
+        ours: false,
         waits: new Uint32Array(this.vcpus),
         slots: new Uint32Array(this.vcpus),
       };

@@ -3,6 +3,9 @@ import type { PassResults } from '../analyze.ts';
 import type { Counts, SourceCount } from './document.ts';
 
 const RUNSTATES = 'hypervisor: running→offline';
+const PAGE = 'Dom0: ioreq page at the answer';
+const TRACED = "device model's trace in Dom0's buffer";
+const LOG = "device model's log";
 
 /** What was counted, by which source, and whether the sources agree. Disagreement is a warning. */
 export function countsReport(manifest: Manifest, results: PassResults, warnings: string[]): Counts {
@@ -10,7 +13,15 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
   const ioreqs = bySource[0]?.ioreqs ?? 0;
   // An ioreq that is answered before Xen has descheduled the vCPU leaves no runstate pair: it is in the join.
   const early = results.hooks.tracePoints || results.xen.offline === 0 ? 0 : results.join.early;
-  const explained = (s: SourceCount): number => (s.what === RUNSTATES ? s.ioreqs + early : s.ioreqs);
+  // A device model's own trace shows what that device model answered: not what the kernel or another one did.
+  const { dom0 } = results;
+  const unseen: Readonly<Record<string, number>> = {
+    [RUNSTATES]: early,
+    [PAGE]: dom0.inKernel,
+    [TRACED]: dom0.answers - dom0.traced,
+    [LOG]: dom0.inKernel,
+  };
+  const explained = (s: SourceCount): number => s.ioreqs + (unseen[s.what] ?? 0);
   const agree = bySource.every((s) => explained(s) === ioreqs);
   if (!agree) {
     const list = bySource.map((s) => `${s.what} ${s.ioreqs}`).join(', ');
@@ -46,6 +57,8 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
     interrupts_by: interruptsBy,
     vgic_deliveries: delivered ?? null,
     raises,
+    raised_by_irqfd: results.interrupts.inKernel,
+    answered_by_ioeventfd: dom0.inKernel,
     notifies: access.notifies,
     lost,
     events: manifest.sources.reduce((sum, s) => sum + s.rows, 0),
@@ -69,11 +82,11 @@ function sourceCounts(manifest: Manifest, results: PassResults): SourceCount[] {
   }
   add(dom0Id, 'Dom0: event-channel interrupts', dom0.interrupts);
   add(dom0Id, 'Dom0: answers', dom0.answers);
-  add(dom0Id, 'Dom0: ioreq page at the answer', dom0.fetched);
-  add(dom0Id, "device model's trace in Dom0's buffer", dom0.serviced);
+  add(dom0Id, PAGE, dom0.fetched);
+  add(dom0Id, TRACED, dom0.serviced);
   for (const s of manifest.sources) {
     if (s.id === dom0Id || s.id === xenId) continue;
-    add(s.id, `device model's log`, s.kinds['dm.ioreq'] ?? 0);
+    add(s.id, LOG, s.kinds['dm.ioreq'] ?? 0);
     add(s.id, 'recorded accesses', (s.kinds['rec.read'] ?? 0) + (s.kinds['rec.write'] ?? 0));
   }
   // A vCPU that is answered before it is descheduled leaves no runstate pair: said in the spans, not here.

@@ -70,6 +70,10 @@ export interface Counts {
   /** List registers filled and re-pended on virtio lines; null without trace points. At least `interrupts`. */
   vgic_deliveries: number | null;
   raises: number;
+  /** Of `raises`: by an irqfd, in Dom0's kernel. */
+  raised_by_irqfd: number;
+  /** Ioreqs (kicks) that Dom0's kernel answered itself. */
+  answered_by_ioeventfd: number;
   notifies: number;
   /** Records lost over all sources. */
   lost: number;
@@ -115,6 +119,8 @@ export interface FamilyReport {
   total: Distribution;
   /** The spans whose every stage was seen: the stages' means add up to this mean. */
   staged: Distribution;
+  /** Of `total`: answered (ioeventfd) or raised (irqfd) by Dom0's kernel. */
+  in_kernel: Distribution;
   stages: StageReport[];
   left_out: { why: string; count: number }[];
   /** Totals in buckets of half an octave, ascending, empty ones between left in; first bucket may be negative. */

@@ -22,6 +22,8 @@ const {
   DM_IOREQ_READ_DONE,
   DOM0_EVTCHN_IRQ,
   DOM0_EVTCHN_NOTIFY,
+  DOM0_IOEVENTFD,
+  DOM0_IRQFD,
   DOM0_EVTCHN_WRITE,
   DOM0_IOREQ_ANSWERED,
   DOM0_IOREQ_DELIVERED,
@@ -109,7 +111,8 @@ export function attachEvents(view: TraceView, results: PassResults, spans: reado
 }
 
 function isIoreqIrq(batch: EventColumns, i: number, results: PassResults): boolean {
-  return batch.kind[i] === DOM0_EVTCHN_IRQ && results.scouted.vcpuOfPort.has(batch.arg1[i]!);
+  const k = batch.kind[i];
+  return (k === DOM0_EVTCHN_IRQ || k === DOM0_IOEVENTFD) && results.scouted.vcpuOfPort.has(batch.arg1[i]!);
 }
 
 const STATES = ['running', 'runnable', 'blocked', 'offline'];
@@ -126,6 +129,7 @@ function detailOf(batch: EventColumns, i: number): string {
     case ARM_IOREQ_SEND:
     case DM_IOREQ:
     case DM_IOREQ_READ_DONE:
+    case DOM0_IOEVENTFD:
     case DOM0_IOREQ_ANSWERED:
     case DOM0_IOREQ_DELIVERED:
       return `gpa 0x${addr}`;
@@ -133,6 +137,7 @@ function detailOf(batch: EventColumns, i: number): string {
     case DOM0_EVTCHN_NOTIFY:
     case DOM0_EVTCHN_WRITE:
       return `port ${a1}`;
+    case DOM0_IRQFD:
     case DOM0_SET_IRQ_LEVEL:
       return `SPI ${a0} level ${a1}`;
     case DOM0_IRQ_ENTRY:

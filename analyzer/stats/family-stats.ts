@@ -19,6 +19,8 @@ export class FamilyStats {
   readonly plan: SpanPlan;
   readonly total = new Histogram();
   readonly staged = new Histogram();
+  /** Of `total`: spans that Dom0's kernel answered or raised by itself; they lack the device model's stages. */
+  readonly inKernel = new Histogram();
   readonly stages: readonly Histogram[];
   readonly leftOut = new Uint32Array(LEFT_OUT.length);
   /** Sum of the `amount` column over counted spans: bytes of requests, raises of interrupts. */
@@ -38,6 +40,7 @@ export class FamilyStats {
     }
     const total = batch.total[i]!;
     this.total.record(total);
+    if ((batch.flags[i]! & SPAN_FLAG.KERNEL) !== 0) this.inKernel.record(total);
     this.amount += batch.amount[i]!;
     const { plan, stages } = this;
     let complete = true;

@@ -1,9 +1,7 @@
 import type { Command } from 'commander';
-import { analyzeTrace } from '../../analyzer/report/build.ts';
 import type { GroupKey } from '../../analyzer/stats/group-key.ts';
 import { GROUP_KEYS } from '../../analyzer/stats/group-key.ts';
 import { TraceError } from '../../trace/errors.ts';
-import { openTrace } from '../../trace/open.ts';
 import type { Cli } from '../cli.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
 import { reportText } from '../output/report-text.ts';
@@ -21,8 +19,12 @@ export function analyzeCommand(program: Command, cli: Cli): void {
     .option('--by <keys>', `group by ${GROUP_KEYS.join('|')}; several with commas`, parseKeys)
     .option('--slowest <n>', 'how many of the slowest spans of each family to list', parseCount, 10)
     .option('--json', 'print the report as JSON')
-    .action((dir: string, options: { by?: GroupKey[]; slowest: number; json?: true }) => {
-      const trace = openTrace(dir);
+    .action(async (dir: string, options: { by?: GroupKey[]; slowest: number; json?: true }) => {
+      const [{ analyzeTrace }, { openSealed }] = await Promise.all([
+        import('../../analyzer/report/build.ts'),
+        import('../output/open-trace.ts'),
+      ]);
+      const trace = await openSealed(cli, dir);
       refreshFacts(trace);
       const report = analyzeTrace(trace, {
         path: dir,

@@ -3,10 +3,22 @@ import type { Cli } from '../cli.ts';
 import { analyzeCommand } from './analyze.ts';
 import { importCommand } from './import.ts';
 import { infoCommand } from './info.ts';
+import { probeCommand } from './probe.ts';
+import { recordCommand } from './record.ts';
 import { viewCommand } from './view.ts';
 
-/** Adds one command to the program. Its action may throw TraceError; others are faults of ours. */
+/**
+ * Adds one command to the program. Its action may throw TraceError; others are faults of ours. What only the
+ * action needs it imports itself: Arrow, decoders and analysis take longer to load than the rest to run.
+ */
 export type RegisterCommand = (program: Command, cli: Cli) => void;
 
 /** Every command, in the order of the help. */
-export const COMMANDS: readonly RegisterCommand[] = [importCommand, infoCommand, analyzeCommand, viewCommand];
+export const COMMANDS: readonly RegisterCommand[] = [
+  recordCommand,
+  probeCommand,
+  importCommand,
+  infoCommand,
+  analyzeCommand,
+  viewCommand,
+];

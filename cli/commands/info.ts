@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import type { OpenTrace } from '../../trace/open.ts';
-import { openTrace } from '../../trace/open.ts';
 import type { Cli } from '../cli.ts';
 import { infoText } from '../output/info-text.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
@@ -15,8 +14,9 @@ export function infoCommand(program: Command, cli: Cli): void {
     )
     .argument('<trace>', 'a trace directory')
     .option('--json', 'print it as JSON')
-    .action((dir: string, options: { json?: true }) => {
-      const trace = openTrace(dir);
+    .action(async (dir: string, options: { json?: true }) => {
+      const { openSealed } = await import('../output/open-trace.ts');
+      const trace = await openSealed(cli, dir);
       refreshFacts(trace);
       cli.print(options.json === true ? JSON.stringify(infoJson(trace), null, 2) : infoText(trace, cli.out));
       for (const warning of trace.warnings) cli.warn(warning);

@@ -1,15 +1,10 @@
-import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { writePage } from '../../analyzer/page/embed.ts';
-import { PageSpans } from '../../analyzer/page/page-spans.ts';
-import { analyzeTrace } from '../../analyzer/report/build.ts';
-import { openTrace } from '../../trace/open.ts';
-import { TraceError } from '../../trace/errors.ts';
+import type { PageSpans } from '../../analyzer/page/page-spans.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { Cli } from '../cli.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
+import { pageTemplate } from '../page-template.ts';
 import { integerOption } from './options.ts';
 
 export function viewCommand(program: Command, cli: Cli): void {
@@ -28,8 +23,14 @@ export function viewCommand(program: Command, cli: Cli): void {
       integerOption(1000, 4_000_000),
     )
     .action(async (dir: string, options: { output?: string; maxSpans?: number }) => {
-      const template = templatePath();
-      const trace = openTrace(dir);
+      const template = pageTemplate();
+      const [{ writePage }, { PageSpans }, { analyzeTrace }, { openSealed }] = await Promise.all([
+        import('../../analyzer/page/embed.ts'),
+        import('../../analyzer/page/page-spans.ts'),
+        import('../../analyzer/report/build.ts'),
+        import('../output/open-trace.ts'),
+      ]);
+      const trace = await openSealed(cli, dir);
       refreshFacts(trace);
       const families = new Map<SpanFamily, PageSpans>();
       const report = analyzeTrace(trace, {
@@ -64,15 +65,3 @@ const SPANS: Record<SpanFamily, string> = {
   injection: 'injections',
   request: 'virtio requests',
 };
-
-/** The built page: beside the built command line, or in dist/ when the sources run. */
-function templatePath(): string {
-  const places = ['../../dist/viewer/index.html', '../../viewer/index.html'].map((place) =>
-    fileURLToPath(new URL(place, import.meta.url)),
-  );
-  const found = places.find((place) => existsSync(place));
-  if (found !== undefined) return found;
-  throw new TraceError('E_NOT_FOUND', 'the page template is missing; npm run build:viewer makes it', {
-    source: places[0]!,
-  });
-}

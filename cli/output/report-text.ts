@@ -6,6 +6,7 @@ import type {
   Report,
   SlowSpan,
 } from '../../analyzer/report/document.ts';
+import type { SpanFamily } from '../../trace/spans.ts';
 import { escapeText } from './escape.ts';
 import type { Style } from './style.ts';
 import type { Column } from './table.ts';
@@ -44,6 +45,12 @@ function heading({ trace, clock, counts, devices }: Report, style: Style): strin
       (counts.unknown_content > 0 ? `, ${count(counts.unknown_content)} of unknown content` : '') +
       `; ${count(counts.notifies)} notifies, ${count(counts.interrupts)} interrupts, ${count(counts.raises)} raises`,
   ];
+  if (counts.answered_by_ioeventfd > 0 || counts.raised_by_irqfd > 0) {
+    lines.push(
+      `in Dom0's kernel: ${count(counts.answered_by_ioeventfd)} kicks answered by ioeventfd` +
+        `, ${count(counts.raised_by_irqfd)} interrupts raised by irqfd`,
+    );
+  }
   for (const s of counts.by_source)
     lines.push(style.dim(`  ${count(s.ioreqs).padStart(10)}  ${s.what} (${escapeText(s.source)})`));
   if (devices.length > 0) {
@@ -96,6 +103,13 @@ function numbers(d: Distribution): string[] {
   return [count(d.count), ...values.map(duration), duration(d.max_ns ?? NaN)];
 }
 
+const IN_KERNEL: Readonly<Record<SpanFamily, string>> = {
+  mmio: "answered in Dom0's kernel (ioeventfd)",
+  interrupt: "raised in Dom0's kernel (irqfd)",
+  injection: '',
+  request: '',
+};
+
 function family(name: string, f: FamilyReport, style: Style, notes: readonly string[] = []): string {
   if (f.plan === null) return `${style.bold(name)}  ${style.dim('not in this trace')}`;
   if (f.total.count === 0 && f.left_out.length === 0)
@@ -107,6 +121,8 @@ function family(name: string, f: FamilyReport, style: Style, notes: readonly str
     const after = s.in_total ? '' : '  after';
     rows.push([`${mark}${s.title}`, ...numbers(s), s.share === null ? after : bar(s.share)]);
   }
+  if (f.in_kernel.count > 0)
+    rows.push([`  of all, ${IN_KERNEL[f.plan.family]}`, ...numbers(f.in_kernel), '']);
   const lines = [
     style.bold(name),
     table([{ title: '' }, ...NUMBERS, { title: 'share of the mean' }], rows),

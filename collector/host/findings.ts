@@ -1,3 +1,5 @@
+import type { RecordingFile } from '../../trace/recording-facts.ts';
+
 /** One device as the toolstack recorded it. */
 export interface ListedDevice {
   domid: number;
@@ -43,5 +45,7 @@ export class HostFindings {
   readonly probeTexts: string[] = [];
   /** Texts of event formats and header pages; parsed for the group of pages they lie beside. */
   readonly formatTexts: { file: string; text: string; what: 'format' | 'header_page' }[] = [];
+  /** What the recorder wrote down, if the capture is a recording of ours. */
+  recording: RecordingFile | undefined;
   readonly warnings: string[] = [];
 }

@@ -17,10 +17,12 @@ import {
   traceClock,
   uname,
 } from './kernel.ts';
+import { recordingFile } from './recording.ts';
 import { xenstoreDump, xlConfig, xlDmesg, xlInfo, xlList } from './xen-tools.ts';
 
 /** Auxiliary files in the order in which they are tried: the most specific first. */
 export const AUX_FORMATS: readonly AuxFormat[] = [
+  recordingFile,
   eventFormat,
   headerPage,
   headerEvent,

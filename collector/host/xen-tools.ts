@@ -97,7 +97,8 @@ function noteVcpu(into: HostFindings, domid: number, vcpu: number): void {
 function addDevice(key: string, fields: ReadonlyMap<string, string>, into: HostFindings): void {
   const [backend = '', domid] = key.split(' ');
   const base = parseNumber(fields.get('base'));
-  if (base === undefined) return;
+  // libxl writes 0 for the devices of `virtio=` whose place it chose itself: the trace tells where they are.
+  if (base === undefined || base === 0) return;
   into.devices.push({
     domid: Number(domid),
     kind: backend === 'virtio_disk' ? 'blk' : virtioKind(fields.get('type') ?? ''),

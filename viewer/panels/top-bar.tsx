@@ -10,6 +10,7 @@ export function TopBar({ loaded }: { loaded: Loaded }): JSX.Element {
   const { report } = loaded.data;
   const lost = report.counts?.lost ?? 0;
   const error = report.clock?.error_ns;
+  const kicks = report.counts?.answered_by_ioeventfd;
   const name = safeText(report.trace?.path);
   return (
     <header class="top">
@@ -21,6 +22,13 @@ export function TopBar({ loaded }: { loaded: Loaded }): JSX.Element {
         {typeof report.trace?.domid === 'number' && <Fact name="domain" value={`d${report.trace.domid}`} />}
         <Fact name="length" value={duration(loaded.duration)} />
         {report.counts?.ioreqs !== undefined && <Fact name="ioreqs" value={count(report.counts.ioreqs)} />}
+        {typeof kicks === 'number' && kicks > 0 && (
+          <Fact
+            name="answered by ioeventfd"
+            value={count(kicks)}
+            hint="kicks that Dom0's kernel answered itself: they have no stage in the device model"
+          />
+        )}
         {typeof error === 'number' && (
           <Fact
             name="clocks agree to"

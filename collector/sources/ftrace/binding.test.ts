@@ -197,6 +197,87 @@ describe('fetched ioreqs', () => {
   });
 });
 
+describe("the kernel's own handlers of kicks and interrupts", () => {
+  const KICK: Field[] = [
+    IP,
+    ['u32 irq', 16, 4],
+    ['s32 vcpu', 20, 4, true],
+    ['u32 port', 24, 4],
+    ['u16 dom', 28, 2],
+  ];
+  const slot = (n: number, at: number): Field[] => [
+    [`u64 a${n}`, at, 8],
+    [`u64 d${n}`, at + 8, 8],
+    [`u8 b${n}`, at + 16, 1],
+    [`u8 t${n}`, at + 17, 1],
+  ];
+  const FETCH: Field[] = [...KICK, ...slot(0, 30), ...slot(1, 48)];
+  const kick = (vcpu: number, dom = 5): Buffer =>
+    Buffer.concat([words(26, vcpu, 11), Buffer.from([dom & 255, dom >> 8])]);
+  const slots = Buffer.concat([
+    words(0x2000060, 0, 0, 0),
+    Buffer.from([0x21, 1]),
+    words(0x2000250, 0, 3, 0),
+    Buffer.from([0x01, 1]),
+  ]);
+
+  it('ioeventfd: the slot of its vCPU, where slots are fetched', () => {
+    expect(rows('xd', 'ioeventfd', KICK, kick(1))).toEqual(['dom0.ioeventfd d5 v1 arg1=b arg2=1a pid=9']);
+    const probes = 'p:my/kick xen_privcmd:ioeventfd_interrupt vcpu=+0($arg2):s32';
+    expect(rows('my', 'kick', FETCH, Buffer.concat([kick(1), slots]), { probes })).toEqual([
+      'dom0.ioeventfd d5 v1 addr=2000250 data=3 arg0=10400 arg1=b arg2=1a pid=9',
+    ]);
+    // A vCPU beyond the slots, and one that cannot be: nothing is read beside the record.
+    expect(rows('xd', 'ioeventfd', FETCH, Buffer.concat([kick(2), slots]))).toEqual([
+      'dom0.ioeventfd d5 v2 arg1=b arg2=1a pid=9',
+    ]);
+    expect(rows('xd', 'ioeventfd', FETCH, Buffer.concat([kick(-1, 0x7ff4), slots]))).toEqual([
+      'dom0.ioeventfd arg1=b arg2=1a pid=9',
+    ]);
+    expect(rows('xd', 'ioeventfd', [IP, ['u32 irq', 16, 4]], words(26))).toEqual([
+      'dom0.other pid=9 "ioeventfd"',
+    ]);
+  });
+  it('its return: answered or left', () => {
+    const fields: Field[] = [FUNC, RET_IP, ['u32 ret', 24, 4]];
+    const ret = (value: number): string[] => rows('xd', 'ioeventfd_ret', fields, words(value), { at: 16 });
+    expect(ret(1)).toEqual(['dom0.ioeventfd_ret data=1 pid=9']);
+    expect(ret(0)).toEqual(['dom0.ioeventfd_ret pid=9']);
+  });
+  it('irqfd: a raise, if the eventfd became readable and what is prepared can be one', () => {
+    const fields: Field[] = [
+      IP,
+      ['u32 flags', 16, 4],
+      ['u16 dom', 20, 2],
+      ['u32 op', 22, 4],
+      ['u32 irq', 26, 4],
+      ['u8 level', 30, 1],
+    ];
+    const wake = (flags: number, dom: number, op: number, irq: number, level: number): string[] =>
+      rows(
+        'xd',
+        'irqfd',
+        fields,
+        Buffer.concat([
+          words(flags),
+          Buffer.from([dom & 255, dom >> 8]),
+          words(op, irq),
+          Buffer.from([level]),
+        ]),
+      );
+    expect(wake(1, 5, 19, 34, 1)).toEqual(['dom0.irqfd d5 arg0=22 arg1=1 pid=9']);
+    expect(wake(0x10, 5, 19, 34, 1)).toEqual(['dom0.other pid=9 "irqfd"']);
+    for (const odd of [
+      wake(1, 5, 18, 34, 1),
+      wake(1, 0x7ff4, 19, 34, 1),
+      wake(1, 5, 19, 31, 1),
+      wake(1, 5, 19, 34, 2),
+    ])
+      expect(odd).toEqual(['dom0.irqfd pid=9']);
+    expect(rows('xd', 'irqfd', [IP], words())).toEqual(['dom0.irqfd pid=9']);
+  });
+});
+
 it("prints: events of QEMU's, anything else", () => {
   const fields: Field[] = [
     ['unsigned long ip', 8, 8],

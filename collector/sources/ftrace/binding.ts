@@ -21,6 +21,9 @@ export const SHAPE = {
   IRQ_ENTRY: 7,
   /** One row of DOM0_OTHER with the event's name. */
   OTHER: 8,
+  /** The kernel's handler of an ioreq port, and the slot of its vCPU if the probe fetches slots. */
+  IOEVENTFD: 9,
+  IRQFD: 10,
 } as const;
 
 /** Columns that a step can fill. */
@@ -180,6 +183,18 @@ function bindRole(
       // Both probes see the ioctl route; the one at the ioctl is kept, so that no call counts twice.
       if (ref('op') === NO_FIELD || roles.has.has('privcmd')) return undefined;
       return make(format, strings, { shape: SHAPE.PRIVCMD, kind: K.DOM0_DM_OP, refs: dmOpRefs(format) });
+    case 'ioeventfd': {
+      const refs = [ref('vcpu'), ref('port'), ref('irq'), ref('dom', 'domid')];
+      if (refs[0] === NO_FIELD || refs[1] === NO_FIELD) return undefined;
+      const slots = slotRefs(format);
+      return make(format, strings, { shape: SHAPE.IOEVENTFD, kind: K.DOM0_IOEVENTFD, refs, slots });
+    }
+    case 'ioeventfd_ret':
+      return ret[1] === NO_FIELD ? undefined : plain(K.DOM0_IOEVENTFD_RET, [ret]);
+    case 'irqfd': {
+      const refs = [ref('flags'), ref('dom', 'domid'), ref('op'), ref('irq'), ref('level')];
+      return make(format, strings, { shape: SHAPE.IRQFD, kind: K.DOM0_IRQFD, refs, named: true });
+    }
     case 'ioreq_read':
       return make(format, strings, {
         shape: SHAPE.IOREQ_READ,

@@ -6,24 +6,15 @@ import type { StringTable } from '../../../trace/strings.ts';
 import { QemuEventParser } from '../qemu/event-line.ts';
 import { COLUMN, SHAPE, type EventBinding } from './binding.ts';
 import { ByteStrings } from './byte-strings.ts';
+import { DOMID_FIRST_RESERVED, irqfd, privcmd } from './dm-op.ts';
 import { readHigh, readLow, refOffset, type FieldRef } from './field-ref.ts';
 import { SLOT_REFS } from './slot-fields.ts';
 
-/** IOCTL_EVTCHN_NOTIFY, IOCTL_PRIVCMD_DM_OP: linux include/uapi/xen/{evtchn,privcmd}.h. */
+/** IOCTL_EVTCHN_NOTIFY: linux include/uapi/xen/evtchn.h. */
 const EVTCHN_NOTIFY = 0x44504;
-const PRIVCMD_DM_OP = 0x105005;
 
-/** xen/include/public/hvm/dm_op.h: the one that moves an interrupt line, and the last one. */
-const DM_OP_SET_IRQ_LEVEL = 19;
-const DM_OP_LAST = 20;
-/** linux drivers/xen/privcmd.c, dm_op_max_nr_bufs. */
-const DM_OP_MAX_BUFS = 16;
-/** xen/include/public/xen.h, DOMID_FIRST_RESERVED. */
-const DOMID_FIRST_RESERVED = 0x7ff0;
-/** GIC architecture: SPIs are 32 to 1019. */
-const SPI_FIRST = 32;
-const SPI_LAST = 1019;
-
+/** GUEST_MAX_VCPUS on Arm (xen/include/public/arch-arm.h). */
+const MAX_VCPUS = 128;
 /** What holds a record: its bytes, and the text of the part of them that the record lies in. */
 export interface RecordBytes {
   readonly view: DataView;
@@ -96,6 +87,12 @@ export class RecordDecoder {
       }
       case SHAPE.PRINT:
         this.print(binding, source, base, length, ts, cpu, pid, out);
+        return true;
+      case SHAPE.IOEVENTFD:
+        ioeventfd(binding, view, base, ts, cpu, pid, out);
+        return true;
+      case SHAPE.IRQFD:
+        irqfd(binding, view, base, ts, cpu, pid, out);
         return true;
       case SHAPE.IRQ_ENTRY:
         return this.irqEntry(binding, view, source.bytes, base, length, ts, cpu, pid, out);
@@ -264,12 +261,8 @@ function evtchnIoctl(
   out.arg1[row] = argument;
 }
 
-/**
- * A privcmd ioctl or the dm_op hypercall itself. A fetch that faults leaves what was in the buffer before,
- * so a dm_op is believed only if buffer count, op, domain and, for an interrupt line, its number and level
- * can be what the hypercall takes.
- */
-function privcmd(
+/** The kernel's handler of the ioreq port of one vCPU: one row, with that vCPU's slot if it was fetched. */
+function ioeventfd(
   binding: EventBinding,
   view: DataView,
   base: number,
@@ -278,37 +271,23 @@ function privcmd(
   pid: number,
   out: EventBatch,
 ): void {
-  const refs = binding.refs;
-  const domRef = refs[1]!;
-  // What the probe does not fetch is taken as right; the hypercall's own probe has no command.
-  const cmd = refs[0]! < 0 ? PRIVCMD_DM_OP : readLow(view, base, refs[0]!);
-  const domid = domRef < 0 ? NO_DOMID : readLow(view, base, domRef);
-  const num = refs[2]! < 0 ? 1 : readLow(view, base, refs[2]!);
-  const op = readLow(view, base, refs[3]!);
-  const a0 = readLow(view, base, refs[4]!);
-  const a1 = readLow(view, base, refs[5]!);
-  const believable =
-    cmd === PRIVCMD_DM_OP &&
-    op >= 1 &&
-    op <= DM_OP_LAST &&
-    num >= 1 &&
-    num <= DM_OP_MAX_BUFS &&
-    (domRef < 0 || domid < DOMID_FIRST_RESERVED);
-  const isLine = believable && op === DM_OP_SET_IRQ_LEVEL && refs[4]! >= 0 && refs[5]! >= 0;
-  if (!believable || (isLine && (a0 < SPI_FIRST || a0 > SPI_LAST || (a1 & 0xff) > 1))) {
-    const row = out.push(ts, K.DOM0_PRIVCMD, cpu, NO_DOMID, NO_VCPU, pid);
-    out.arg0[row] = cmd;
-  } else if (isLine) {
-    const row = out.push(ts, K.DOM0_SET_IRQ_LEVEL, cpu, domid, NO_VCPU, pid);
-    out.arg0[row] = a0;
-    out.arg1[row] = a1 & 0xff;
-  } else {
-    const row = out.push(ts, K.DOM0_DM_OP, cpu, domid, NO_VCPU, pid);
-    out.arg0[row] = op;
-    out.arg1[row] = a0;
-    out.arg2[row] = a1;
-    out.arg3[row] = readLow(view, base, refs[6]!);
+  const { refs, slots } = binding;
+  const vcpu = readLow(view, base, refs[0]!);
+  const domid = refs[3]! < 0 ? NO_DOMID : readLow(view, base, refs[3]!);
+  const known = vcpu < MAX_VCPUS;
+  const row = out.push(
+    ts,
+    binding.kind,
+    cpu,
+    domid < DOMID_FIRST_RESERVED ? domid : NO_DOMID,
+    known ? vcpu : NO_VCPU,
+    pid,
+  );
+  if (known && vcpu * SLOT_REFS < slots.length) {
+    ioreqColumns(out, row, view, base, slots, vcpu * SLOT_REFS, true);
   }
+  out.arg1[row] = readLow(view, base, refs[1]!);
+  out.arg2[row] = readLow(view, base, refs[2]!);
 }
 
 function slotRows(

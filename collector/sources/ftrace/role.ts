@@ -23,6 +23,9 @@ export type Role =
   | 'privcmd'
   | 'privcmd_ret'
   | 'dm_op'
+  | 'ioeventfd'
+  | 'ioeventfd_ret'
+  | 'irqfd'
   | 'ioreq_read'
   | 'ioreq_notify'
   | 'dm_ioreq'
@@ -52,6 +55,8 @@ const SYMBOLS: Readonly<Record<string, readonly [entry: Role, ret: Role]>> = {
   xen_irq_lateeoi: ['lateeoi', 'other'],
   privcmd_ioctl: ['privcmd', 'privcmd_ret'],
   HYPERVISOR_dm_op: ['dm_op', 'other'],
+  ioeventfd_interrupt: ['ioeventfd', 'ioeventfd_ret'],
+  irqfd_wakeup: ['irqfd', 'other'],
 };
 
 /** Names people give to such probes, for captures that come without their definitions. */
@@ -73,6 +78,12 @@ const NAMES: Readonly<Record<string, Role>> = {
   privcmd_ioctl_ret: 'privcmd_ret',
   dm_op: 'dm_op',
   hypervisor_dm_op: 'dm_op',
+  ioeventfd: 'ioeventfd',
+  ioeventfd_interrupt: 'ioeventfd',
+  ioeventfd_ret: 'ioeventfd_ret',
+  ioeventfd_interrupt_ret: 'ioeventfd_ret',
+  irqfd: 'irqfd',
+  irqfd_wakeup: 'irqfd',
   handle_ioreq: 'dm_ioreq',
   set_irq: 'dm_set_irq',
 };

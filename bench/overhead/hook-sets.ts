@@ -1,0 +1,25 @@
+/** One way to record. */
+export interface HookSet {
+  name: string;
+  title: string;
+  /** Words for `trace record`. */
+  words: readonly string[];
+  /** The live line is drawn: needs a terminal. */
+  live?: true;
+  /** The board's script alone, its output thrown away there: nothing is sent, nothing runs on this side. */
+  boardOnly?: true;
+}
+
+export const HOOK_SETS: readonly HookSet[] = [
+  { name: 'default', title: 'default', words: [] },
+  { name: 'live', title: 'default, live line drawn', words: [], live: true },
+  { name: 'lean', title: 'default without returns, sched, xen', words: ['--without', 'returns,sched,xen'] },
+  { name: 'xen', title: 'only xen', words: ['--hooks', 'xen'] },
+  { name: 'qemu', title: "default and QEMU's own trace events", words: ['--with', 'qemu'] },
+  {
+    name: 'board',
+    title: 'default without xen, output thrown away on the board',
+    words: [],
+    boardOnly: true,
+  },
+];

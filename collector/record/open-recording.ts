@@ -1,0 +1,27 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TraceError } from '../../trace/errors.ts';
+import { parseRecordingFile } from '../../trace/recording-facts.ts';
+import type { ImportResult } from '../import.ts';
+import { RAW_FOLDER, RECORDING_FILE, isBeingRecorded, isUnsealed } from './recording-file.ts';
+import { sealRecording } from './seal.ts';
+
+/**
+ * Seals the trace of `dir` if its recorder died before it could; undefined if there is nothing to do. Rejects with
+ * E_HOST_BUSY while the recorder is at work, and as importCapture does.
+ */
+export async function sealIfNeeded(
+  dir: string,
+  tool: { name: string; version: string },
+): Promise<ImportResult | undefined> {
+  if (!isUnsealed(dir)) return undefined;
+  const source = join(dir, RAW_FOLDER, RECORDING_FILE);
+  const recording = parseRecordingFile(readFileSync(source, 'utf8'), source);
+  if (isBeingRecorded(recording)) {
+    throw new TraceError('E_HOST_BUSY', 'is still being recorded', {
+      source: dir,
+      got: `process ${recording.recorder.pid}`,
+    });
+  }
+  return await sealRecording(dir, { tool, domid: recording.domid });
+}

@@ -1,0 +1,46 @@
+import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { TraceError } from '../../trace/errors.ts';
+import { MANIFEST_FILE } from '../../trace/manifest.ts';
+import { systemReason } from '../../trace/replace-file.ts';
+import { importCapture } from '../import.ts';
+import type { ImportOptions, ImportResult } from '../import.ts';
+import { RAW_FOLDER } from './recording-file.ts';
+
+/** Where the trace is made before it takes its place: a name that no trace file has. */
+const SEALING = '.sealing';
+
+/**
+ * Turns the raw files of a recording into the trace of its directory: DIR/raw becomes DIR/events-*.arrows and,
+ * last of all, DIR/manifest.json, so that a sealing which is cut off can be begun again. The raw files are removed
+ * then, unless `keepRaw`. Rejects as importCapture does, and leaves the raw files as they were.
+ */
+export async function sealRecording(
+  dir: string,
+  options: Omit<ImportOptions, 'force'> & { keepRaw?: boolean },
+): Promise<ImportResult> {
+  const { keepRaw = false, ...rest } = options;
+  const raw = join(dir, RAW_FOLDER);
+  const made = join(dir, SEALING);
+  rmSync(made, { recursive: true, force: true });
+  let result: ImportResult;
+  try {
+    result = await importCapture([raw], made, rest);
+  } catch (error) {
+    rmSync(made, { recursive: true, force: true });
+    throw error;
+  }
+  if (result.interrupted) {
+    rmSync(made, { recursive: true, force: true });
+    return { ...result, dir };
+  }
+  try {
+    const names = readdirSync(made).filter((name) => name !== MANIFEST_FILE);
+    for (const name of [...names, MANIFEST_FILE]) renameSync(join(made, name), join(dir, name));
+    rmSync(made, { recursive: true, force: true });
+    if (!keepRaw) rmSync(raw, { recursive: true, force: true });
+  } catch (error) {
+    throw new TraceError('E_WRITE', `cannot be written (${systemReason(error)})`, { source: dir });
+  }
+  return { ...result, dir };
+}
