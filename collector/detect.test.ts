@@ -109,6 +109,7 @@ describe('raw formats', () => {
 
 describe('auxiliary files', () => {
   const SAMPLES: Record<string, string> = {
+    recording: '{\n "format": "ioreq-trace-recording",\n "state": "running",\n',
     'event-format':
       'name: sched_waking\nID: 67\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n',
     'header-page': '\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n',

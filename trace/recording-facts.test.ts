@@ -43,7 +43,11 @@ function refusal(value: unknown): string {
 describe("the recorder's file", () => {
   it('is read as it was written, with and without what may be missing', () => {
     expect(parsed(FILE)).toEqual(FILE);
-    const { detail: _, triggered: __, counterHz: ___, xenVersion: ____, ...least } = FILE;
+    const least = { ...FILE };
+    delete least.detail;
+    delete least.triggered;
+    delete least.counterHz;
+    delete least.xenVersion;
     expect(parsed(least)).toEqual(least);
     expect(parsed({ ...least, future: 1 })).toEqual(least);
     expect(Object.keys(recordingFacts(FILE)).sort()).toEqual([

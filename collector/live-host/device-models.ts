@@ -71,7 +71,8 @@ function parseFds(text: string): Map<number, string> {
 /**
  * Mappings of an ioreq page: shared, writable, of /dev/xen/privcmd and of one page; guest memory is mapped in larger
  * parts. Older device models map the page of buffered ioreqs before it: two pages, the second being the ioreqs'.
- * Gives addresses in hex with 0x.
+ * Where there are several, some are guest memory that is mapped page by page: the ioreq page was mapped first, and
+ * Linux hands out addresses from the top. Gives addresses in hex with 0x, the most likely one first.
  */
 export function ioreqPages(maps: string, pageBytes: number): string[] {
   const one: bigint[] = [];
@@ -84,7 +85,7 @@ export function ioreqPages(maps: string, pageBytes: number): string[] {
     if (length === BigInt(pageBytes)) one.push(start);
     if (length === BigInt(2 * pageBytes)) two.push(start + BigInt(pageBytes));
   }
-  return (one.length > 0 ? one : two).map((address) => `0x${address.toString(16)}`);
+  return (one.length > 0 ? one : two).reverse().map((address) => `0x${address.toString(16)}`);
 }
 
 /** The device models of a domain: processes with an ioreq page that serve it or may do so. */
@@ -110,7 +111,8 @@ export function deviceModelsOf(
       kind,
       commandLine: process.words.join(' '),
       threads: process.threads,
-      ioreqPages: pages,
+      ioreqPages: pages.slice(0, 1),
+      mappedPages: pages.length,
       by,
       irqs: irqsOf(process.name, interrupts),
       maps: process.maps,

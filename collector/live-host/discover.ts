@@ -140,6 +140,12 @@ export function viewOf(survey: HostSurvey, wanted: string): HostView {
   for (const { pid } of deviceModels.filter(({ ioreqPages }) => ioreqPages.length === 0)) {
     notes.push(`process ${pid} serves the domain and maps no ioreq page: is it still starting?`);
   }
+  for (const { pid, mappedPages = 0 } of deviceModels) {
+    if (mappedPages > 1)
+      notes.push(
+        `process ${pid} maps ${mappedPages} pages that may be its ioreq page; the first mapped is taken`,
+      );
+  }
   const sharing = new Map<string, number>();
   for (const process of survey.processes) sharing.set(process.name, (sharing.get(process.name) ?? 0) + 1);
   for (const { name: comm, pid } of deviceModels.filter((model) => (sharing.get(model.name) ?? 0) > 1)) {

@@ -1,6 +1,6 @@
 import type { HookName } from './hooks.ts';
 import type { HostView } from './host-view.ts';
-import type { AddProbe } from './kprobes.ts';
+import type { AddProbe } from './probe-line.ts';
 
 /** Behind struct ioreq_port, the slot of its vCPU is one of the page's (linux drivers/xen/privcmd.c). */
 const SLOT_BYTES = 32;

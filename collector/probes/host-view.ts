@@ -96,8 +96,10 @@ export interface DeviceModelView {
   commandLine: string;
   /** Thread ids, the process itself first, with their names. */
   threads: { tid: number; name: string }[];
-  /** Virtual addresses (hex with 0x) of its mappings of ioreq pages: 4 KiB rw-s of /dev/xen/privcmd. */
+  /** Virtual address (hex with 0x) of its mapping of the ioreq page: 4 KiB rw-s of /dev/xen/privcmd. None or one. */
   ioreqPages: string[];
+  /** How many of its mappings look like that. */
+  mappedPages?: number;
   /** How it is known to serve the domain: 'command line', 'xenstore', 'event channels', 'assumed'. */
   by: string;
   /** irq numbers of its event channels (/proc/interrupts, action evtchn:NAME). */

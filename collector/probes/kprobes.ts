@@ -4,18 +4,8 @@ import { VIRTIO_MMIO_WINDOW } from '../../trace/virtio-mmio.ts';
 import { planEventfds } from './eventfds.ts';
 import type { DeviceModelView, DeviceView, HostView } from './host-view.ts';
 import { filterAnyOf } from './filter.ts';
-
-/** Written in place of the probe group's name, which only the host can give. */
-export const GROUP = '@GROUP@';
-
-/** One dynamic event: its definition line for kprobe_events, and the filter in force for it. */
-export interface ProbeLine {
-  readonly hook: HookName;
-  readonly event: string;
-  readonly definition: string;
-  /** Kernel event filter (Linux Documentation/trace/events.rst); '' = every hit. */
-  readonly filter: string;
-}
+import type { AddProbe, ProbeLine, Refusal } from './probe-line.ts';
+import { GROUP } from './probe-line.ts';
 
 /** ioctl numbers: linux include/uapi/xen/{privcmd,evtchn}.h, the same on arm64 and x86. */
 export const IOCTL_PRIVCMD_DM_OP = 0x105005;
@@ -29,22 +19,6 @@ const MAX_SLOTS = 18;
 /** A filter is written in one piece of less than a page (linux kernel/trace/trace_events.c, event_filter_write). */
 const MOST_FILTER = 4095;
 
-/** Plans one kprobe; a return probe if `ret`. */
-export type AddProbe = (
-  hook: HookName,
-  event: string,
-  symbol: string,
-  args: string,
-  filter: string,
-  ret?: boolean,
-) => void;
-
-/** Why a hook cannot be had, or only in part. */
-export interface Refusal {
-  readonly hook: HookName;
-  readonly why: string;
-}
-
 /**
  * The kprobes of the wanted hooks on this host. Kprobes only: a uprobe would kill the device model, since Xen
  * gives its domains on Arm no hardware single-step. All of them sit on functions of drivers/xen that are called
@@ -57,14 +31,7 @@ export function planKprobes(
 ): { probes: ProbeLine[]; refused: Refusal[] } {
   const probes: ProbeLine[] = [];
   const refused: Refusal[] = [];
-  const add = (
-    hook: HookName,
-    event: string,
-    symbol: string,
-    args: string,
-    filter: string,
-    ret = false,
-  ): void => {
+  const add: AddProbe = (hook, event, symbol, args, filter, ret = false) => {
     if (!wanted.has(hook)) return;
     const place = placeOf(view, symbol);
     if ('why' in place) refused.push({ hook, why: place.why });
@@ -132,7 +99,7 @@ function placeOf(view: HostView, symbol: string): { at: string } | { why: string
   }
   if (found.count > 1) return { why: `this kernel has ${found.count} functions ${symbol}` };
   if (found.refused === true) {
-    return { why: found.why ?? `this kernel lets no probe be set on ${symbol}` };
+    return { why: `no probe can be set on ${symbol}: ${found.why ?? 'the kernel refuses it'}` };
   }
   // As the compiler named it (evtchn_read.isra.0).
   const name = found.symbol ?? symbol;

@@ -169,10 +169,10 @@ describe('the plan of a recording', () => {
     const made = plan(view);
     expect(made.pids).toEqual([812, 900]);
     expect(probe(made, 'ioreq_read_0')).toContain(`a1=+u0(\\${0xffff80001000 + 32}):x64`);
-    expect(probe(made, 'ioreq_read_1')).toContain(`a0=+u0(\\${0xffffa2345000}):x64`);
+    expect(probe(made, 'ioreq_read_1')).toContain(`a0=+u0(\\281473403080704):x64`);
     expect(probe(made, 'ioreq_answer_1')).toMatch(/^p:@GROUP@\/ioreq_answer_1 xen_evtchn:evtchn_ioctl cmd=/);
     expect(filter(made, 'ioreq_read_0')).toBe('common_pid==812||common_pid==815');
-    expect(filter(made, 'ioreq_answer_1')).toBe(`cmd==${0x44504}&&(common_pid==900)`);
+    expect(filter(made, 'ioreq_answer_1')).toBe(`cmd==279812&&(common_pid==900)`);
     expect(filter(made, 'evtchn_write')).toBe('common_pid==812||common_pid==815||common_pid==900');
     expect(made.events.map((line) => line.filter)).toEqual([
       'prev_pid==812||prev_pid==815||prev_pid==900||next_pid==812||next_pid==815||next_pid==900',
@@ -203,8 +203,8 @@ describe('the plan of a recording', () => {
     expect(made.refused).toEqual([
       { hook: 'evtchn', why: 'this kernel has no function evtchn_interrupt' },
       { hook: 'evtchn', why: 'this kernel has 2 functions evtchn_write' },
-      { hook: 'irq', why: 'it is on a list' },
-      { hook: 'returns', why: 'it is on a list' },
+      { hook: 'irq', why: 'no probe can be set on privcmd_ioctl: it is on a list' },
+      { hook: 'returns', why: 'no probe can be set on privcmd_ioctl: it is on a list' },
       { hook: 'sched', why: 'this kernel has no trace event sched/sched_waking' },
       { hook: 'xen', why: 'xentrace is not installed (Debian: xen-utils)' },
     ]);
@@ -222,7 +222,8 @@ describe('the plan of a recording', () => {
   it('tells event channels apart by port, else by irq', () => {
     expect(filter(plan(host()), 'evtchn_irq')).toBe('(port>=11&&port<=13)||port==40');
     expect(filter(plan(host({ ports: [] })), 'evtchn_irq')).toBe('(irq>=31&&irq<=32)');
-    const { ports: _, ...noPorts } = host();
+    const noPorts = host();
+    delete noPorts.ports;
     expect(filter(plan({ ...noPorts, deviceModels: [model(), DISK] }), 'evtchn_irq')).toBe(
       '(irq>=31&&irq<=32)||irq==40',
     );
@@ -235,6 +236,27 @@ describe('the plan of a recording', () => {
     ]);
     expect(probe(made, 'evtchn_read')).toBe('p:@GROUP@/evtchn_read xen_evtchn:evtchn_read n=$arg3:u64');
     expect(filter(made, 'evtchn_read')).toBe('common_pid==812||common_pid==815');
+  });
+
+  it('asks a QEMU for its own trace over its monitor, if it has one and a log, and says so', () => {
+    const hooks = new Set<HookName>(['ioreq', 'qemu']);
+    const asked = plan(
+      host({ deviceModels: [model({ qmpSocket: '/run/q.sock', traceLog: '/q.log' }), DISK] }),
+      {
+        hooks,
+      },
+    );
+    expect([asked.monitors, asked.refused, asked.hooks]).toEqual([['/run/q.sock'], [], ['ioreq', 'qemu']]);
+    expect(text(asked)).toContain(
+      '/run/q.sock: trace-event-set-state <- handle_ioreq* cpu_ioreq* virtio_mmio* virtqueue_* ' +
+        'virtio_queue_notify virtio_notify* virtio_set_status virtio_blk_*: on, those of them that are off  ' +
+        '[the same ones off]',
+    );
+    const why = (models: DeviceModelView[]): string[] =>
+      plan(host({ deviceModels: models }), { hooks }).refused.map((refusal) => refusal.why);
+    expect(why([model({ traceLog: '/q.log' })])[0]).toMatch(/has no QMP monitor/);
+    expect(why([model({ qmpSocket: '/run/q.sock' })])[0]).toMatch(/writes its log nowhere/);
+    expect(why([DISK])).toEqual(['no device model of the domain is a QEMU']);
   });
 
   it('takes the clock that is there', () => {

@@ -1,12 +1,14 @@
 import type { HookName } from './hooks.ts';
 import { HOOKS } from './hooks.ts';
 import type { HostView } from './host-view.ts';
-import type { ProbeLine, Refusal } from './kprobes.ts';
-import { GROUP, planKprobes } from './kprobes.ts';
+import type { ProbeLine, Refusal } from './probe-line.ts';
+import { GROUP } from './probe-line.ts';
+import { planKprobes } from './kprobes.ts';
 import type { EventLine } from './trace-events.ts';
 import { planTraceEvents } from './trace-events.ts';
 import type { XentracePlan } from './xentrace-buffers.ts';
 import { deviceNamed } from './device-names.ts';
+import { QEMU_EVENTS, planQemu } from './qemu-trace.ts';
 import { planXentrace } from './xentrace-buffers.ts';
 
 /** The clock that ticks with the counter and is never slewed: ioreqs are joined with Xen's records on it. */
@@ -24,6 +26,8 @@ export interface RecordPlan {
   readonly probes: readonly ProbeLine[];
   readonly events: readonly EventLine[];
   readonly xentrace?: XentracePlan;
+  /** Sockets of the QEMUs whose own trace events are switched on. */
+  readonly monitors?: readonly string[];
   readonly domid: number;
   /** Processes whose end ends the recording. */
   readonly pids: readonly number[];
@@ -54,7 +58,9 @@ export function planRecording(view: HostView, options: PlanOptions): RecordPlan 
   const clock = view.tracefs.clocks.includes(TRACE_CLOCK) ? TRACE_CLOCK : 'mono';
   const on = new Set<HookName>([...kprobes.probes, ...trace.events].map(({ hook }) => hook));
   if (xen !== undefined && !('why' in xen)) on.add('xen');
-  if (hooks.has('qemu')) on.add('qemu');
+  const qemu = hooks.has('qemu') ? planQemu(view) : { monitors: [], refused: [] };
+  refused.push(...qemu.refused);
+  if (qemu.monitors.length > 0) on.add('qemu');
   return {
     tracefs: view.tracefs.path ?? '/sys/kernel/tracing',
     clock,
@@ -65,6 +71,7 @@ export function planRecording(view: HostView, options: PlanOptions): RecordPlan 
     probes: kprobes.probes,
     events: trace.events,
     ...(xen === undefined || 'why' in xen ? {} : { xentrace: xen }),
+    ...(qemu.monitors.length === 0 ? {} : { monitors: qemu.monitors }),
     domid: view.domain.domid,
     pids: view.deviceModels.map(({ pid }) => pid),
     hooks: HOOKS.filter((name) => on.has(name)),
@@ -107,6 +114,13 @@ export function listChanges(plan: RecordPlan, id = 'ioreqtrace_PID_START'): Chan
       what: [path, ...args].join(' '),
       value: `(run; Xen's trace buffers of ${pages} pages a CPU are made if there are none)`,
       undo: 'stopped, tracing in Xen off; its buffers stay until the host reboots',
+    });
+  }
+  for (const socket of plan.monitors ?? []) {
+    changes.push({
+      what: `${socket}: trace-event-set-state`,
+      value: `${QEMU_EVENTS.join(' ')}: on, those of them that are off`,
+      undo: 'the same ones off',
     });
   }
   changes.push({ what: `${instance}/tracing_on`, value: '1', undo: gone });

@@ -1,7 +1,7 @@
 import { filterAnyOf } from './filter.ts';
 import type { HookName } from './hooks.ts';
 import type { HostView } from './host-view.ts';
-import type { Refusal } from './kprobes.ts';
+import type { Refusal } from './probe-line.ts';
 
 /** One of the kernel's own events, and the filter in force for it. */
 export interface EventLine {

@@ -1,5 +1,5 @@
 import type { RecordPlan } from '../probes/plan.ts';
-import { GROUP } from '../probes/kprobes.ts';
+import { GROUP } from '../probes/probe-line.ts';
 import { shellWord } from '../transports/transport.ts';
 import { OWNER_FUNCTIONS } from './owner.ts';
 

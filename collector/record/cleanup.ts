@@ -21,7 +21,13 @@ export async function removeLeftovers(
   tracefs: string,
   xentrace: string | undefined,
 ): Promise<Leftover[]> {
-  const { stdout } = await host.run(script(tracefs, xentrace), { timeoutMs: 60_000 });
+  const { stdout, code } = await host.run(script(tracefs, xentrace), { timeoutMs: 60_000 });
+  if (code !== 0) {
+    throw new TraceError('E_HOST', 'what dead recorders left cannot be looked for', {
+      source: host.name,
+      got: code === null ? 'no answer in 60 s' : `exit code ${code}`,
+    });
+  }
   const found = new Map<string, string[]>();
   const notes: string[] = [];
   for (const line of stdout.split('\n')) {

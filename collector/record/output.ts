@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { TraceError } from '../../trace/errors.ts';
 import { systemReason } from '../../trace/replace-file.ts';
 
@@ -12,7 +13,7 @@ export function makeOutput(dir: string): void {
         got: 'one that holds something',
       });
     }
-    mkdirSync(dir, { recursive: true });
+    makeDirectories(dir);
   } catch (error) {
     if (error instanceof TraceError) throw error;
     throw new TraceError('E_WRITE', `cannot be made (${systemReason(error)})`, { source: dir });
@@ -25,4 +26,15 @@ export function removeIfEmpty(dir: string): void {
   } catch {
     // Something else was put there meanwhile: it stays.
   }
+}
+
+/**
+ * Makes a directory and those above it that are missing. Not mkdirSync's `recursive`: where the kernel refuses with
+ * ENOENT (/proc) that goes round for ever (seen with Node 20.20).
+ */
+export function makeDirectories(dir: string): void {
+  const path = resolve(dir);
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  makeDirectories(dirname(path));
+  mkdirSync(path);
 }

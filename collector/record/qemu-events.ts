@@ -2,20 +2,9 @@ import { isTraceError } from '../../trace/errors.ts';
 import type { DeviceModelView } from '../probes/host-view.ts';
 import type { HostProcess, HostTransport } from '../transports/transport.ts';
 import { shellWord } from '../transports/transport.ts';
+import { QEMU_EVENTS } from '../probes/qemu-trace.ts';
 import { QmpClient } from './qmp.ts';
 import type { RecordSink } from './sink.ts';
-
-/** QEMU's trace events about ioreqs and virtio (QEMU hw/xen/trace-events, hw/virtio/trace-events, hw/block). */
-export const QEMU_EVENTS = [
-  'handle_ioreq*',
-  'cpu_ioreq*',
-  'virtio_mmio*',
-  'virtqueue_*',
-  'virtio_queue_notify',
-  'virtio_notify*',
-  'virtio_set_status',
-  'virtio_blk_*',
-];
 
 /**
  * The trace events of one running QEMU, switched on over its monitor, and the log that they go to. Only events that

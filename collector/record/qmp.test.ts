@@ -200,8 +200,10 @@ describe.skipIf(QEMU === undefined || !isRoot)("a QEMU's trace events", { concur
 
   it('cannot be had without a monitor, a log or a socket', async () => {
     const { model } = await startQemu();
-    const { qmpSocket: _, ...noMonitor } = model;
-    const { traceLog: __, ...noLog } = model;
+    const noMonitor = { ...model };
+    delete noMonitor.qmpSocket;
+    const noLog = { ...model };
+    delete noLog.traceLog;
     const start = (view: DeviceModelView) => QemuEvents.start(host, view, 'ioreqtrace_1_1', new Log());
     expect(await start(noMonitor)).toMatch(
       /^process \d+ has no QMP monitor \(start QEMU with -qmp unix:...\)$/,

