@@ -3,7 +3,7 @@ import type { OpenTrace } from '../../trace/open.ts';
 import { escapeText } from './escape.ts';
 import type { Style } from './style.ts';
 import { table } from './table.ts';
-import { count, duration, frequency, hex } from './units.ts';
+import { bytes, count, duration, frequency, hex } from './units.ts';
 
 /** `trace info` for people. Every text that comes from the trace is escaped. */
 export function infoText(trace: OpenTrace, style: Style): string {
@@ -44,6 +44,15 @@ function facts({ dir, manifest, writtenAs }: OpenTrace): string {
   for (const { pid, name, threads } of deviceModels) {
     const others = threads.length > 1 ? `, ${threads.length} threads` : '';
     lines.push(['device model', `${name === '' ? '(no name)' : name}, pid ${pid}${others}`]);
+  }
+  const { recording } = manifest;
+  if (recording !== undefined) {
+    const { started, domain, hooks, refused, triggered, flightBytes, only = [] } = recording;
+    lines.push(['recorded', `domain ${domain} from ${started}, hooks ${hooks.join(', ')}`]);
+    for (const { hook, why } of refused) lines.push(['without', `${hook}: ${why}`]);
+    if (only.length > 0) lines.push(['only', `accesses to ${only.join(', ')}`]);
+    if (flightBytes !== undefined) lines.push(['kept', `the last ${bytes(flightBytes)} of raw records`]);
+    if (triggered !== undefined) lines.push(['trigger', triggered]);
   }
   const width = Math.max(...lines.map(([key]) => key.length));
   return lines.map(([key, value]) => `${key.padEnd(width)}  ${escapeText(value)}`).join('\n');

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isTraceError } from '../../trace/errors.ts';
 import type { EndReason, RecordingFile } from '../../trace/recording-facts.ts';
 import type { HostView } from '../probes/host-view.ts';
 import type { RecordPlan } from '../probes/plan.ts';
@@ -13,7 +14,7 @@ import type { Trigger } from './live/trigger.ts';
 import { LiveWatch, liveDevices } from './live/watch.ts';
 import { removeIfEmpty } from './output.ts';
 import { RawFiles } from './raw-files.ts';
-import { RAW_FOLDER, writeRecording } from './recording-file.ts';
+import { RAW_FOLDER, ended, writeRecording } from './recording-file.ts';
 import type { SessionEnd } from './session.ts';
 import { RecordSession } from './session.ts';
 
@@ -112,16 +113,21 @@ export class FlightRecorder {
     const dir = this.options.count === 1 ? this.around.dir : join(this.around.dir, `trigger-${this.saved}`);
     const raw = join(dir, RAW_FOLDER);
     const files = new RawFiles(raw);
-    for (const [name, text] of this.view.texts) files.text(name, text);
-    sink.save(files);
-    files.close();
-    writeRecording(raw, {
-      ...this.facts,
-      flightBytes: this.options.bytes,
-      state,
-      ...(detail === undefined ? {} : { detail }),
-      warnings: [...this.facts.warnings, ...sink.warnings],
-    });
+    const facts = { ...this.facts, flightBytes: this.options.bytes };
+    // First, so that what is written before the disk is full can be sealed.
+    writeRecording(raw, ended(facts, state, detail));
+    let full: string | undefined;
+    try {
+      for (const [name, text] of this.view.texts) files.text(name, text);
+      sink.save(files);
+    } catch (error) {
+      if (!isTraceError(error) || error.code !== 'E_WRITE') throw error;
+      full = error.message;
+    } finally {
+      files.close();
+    }
+    facts.warnings = [...facts.warnings, ...sink.warnings];
+    writeRecording(raw, full === undefined ? ended(facts, state, detail) : ended(facts, 'disk', full));
     this.dirs.push(dir);
   }
 }

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TraceError, isTraceError } from '../../trace/errors.ts';
-import type { EndReason, RecordingFile } from '../../trace/recording-facts.ts';
+import type { RecordingFile } from '../../trace/recording-facts.ts';
 import { howItEnded } from '../../trace/recording-facts.ts';
 import type { ImportResult } from '../import.ts';
 import type { HostView } from '../probes/host-view.ts';
@@ -15,7 +15,7 @@ import type { LatencySink } from './live/latency.ts';
 import { LiveWatch } from './live/watch.ts';
 import { makeOutput, removeIfEmpty } from './output.ts';
 import { RawFiles } from './raw-files.ts';
-import { RAW_FOLDER, describeRecording, writeRecording } from './recording-file.ts';
+import { RAW_FOLDER, describeRecording, ended, writeRecording } from './recording-file.ts';
 import { sealRecording } from './seal.ts';
 import type { SessionEnd } from './session.ts';
 import { RecordSession } from './session.ts';
@@ -120,9 +120,4 @@ async function recordAll(
   facts.warnings.push(...sink.warnings);
   writeRecording(raw, ended(facts, end.reason, end.detail));
   return { end, dirs: [options.dir] };
-}
-
-/** `facts` of a recording that is over. */
-export function ended(facts: RecordingFile, state: EndReason, detail: string | undefined): RecordingFile {
-  return { ...facts, state, ...(detail === undefined ? {} : { detail }) };
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { RecordingFile } from '../../trace/recording-facts.ts';
+import type { EndReason, RecordingFile } from '../../trace/recording-facts.ts';
 import { MANIFEST_FILE } from '../../trace/manifest.ts';
 import { replaceFile } from '../../trace/replace-file.ts';
 import type { HostView } from '../probes/host-view.ts';
@@ -66,4 +66,9 @@ export function isBeingRecorded({ recorder, state }: Pick<RecordingFile, 'record
 /** Whether the trace directory `dir` holds a recording that was never sealed. */
 export function isUnsealed(dir: string): boolean {
   return existsSync(join(dir, RAW_FOLDER, RECORDING_FILE)) && !existsSync(join(dir, MANIFEST_FILE));
+}
+
+/** `facts` of a recording that is over. */
+export function ended(facts: RecordingFile, state: EndReason, detail: string | undefined): RecordingFile {
+  return { ...facts, state, ...(detail === undefined ? {} : { detail }) };
 }
