@@ -21,7 +21,7 @@ import { overheadTable } from './overhead/table.ts';
  *
  *   node record-overhead.js [ROUNDS] [READS] [NAME...]
  */
-const [ROUNDS = 3, READS = 1500] = process.argv.slice(2, 4).map(Number);
+const [ROUNDS = 2, READS = 300] = process.argv.slice(2, 4).map(Number);
 const NAMES = process.argv.slice(4);
 /** Most that the default set may cost the guest. */
 const GOAL = 0.05;

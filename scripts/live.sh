@@ -24,7 +24,8 @@ export IOREQ_TRACE_SSH
 say 'trace probe: what this host can give'
 npx trace probe --host ssh://dom0 --domid g1
 say 'trace record --domid g1, while the guest reads and writes its disks'
-npx trace record --host ssh://dom0 --domid g1 -o "$out/g1.trace" &
+# node itself, so that the signal below reaches the recorder and not npx
+node dist/trace.mjs record --host ssh://dom0 --domid g1 -o "$out/g1.trace" &
 recorder=$!
 until [ -s "$out/g1.trace/raw/xentrace.bin" ]; do
   kill -0 $recorder 2>/dev/null || die 'the recorder ended early'

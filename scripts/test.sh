@@ -4,7 +4,8 @@
 set -eu
 . "$(dirname "$0")/setup.sh"
 
-debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-utils || true
+debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-utils busybox=busybox \
+  ssh=openssh-client sshd=openssh-server qemu-system-aarch64=qemu-system-arm || true
 
 say build
 npm run -s build

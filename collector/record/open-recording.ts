@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { TraceError } from '../../trace/errors.ts';
+import { TraceError, isTraceError } from '../../trace/errors.ts';
 import { parseRecordingFile } from '../../trace/recording-facts.ts';
 import type { ImportResult } from '../import.ts';
 import { RAW_FOLDER, RECORDING_FILE, isBeingRecorded, isUnsealed } from './recording-file.ts';
-import { sealRecording } from './seal.ts';
+import { holdsNothing, sealEmpty, sealRecording } from './seal.ts';
 
 /**
  * Seals the trace of `dir` if its recorder died before it could; undefined if there is nothing to do. Rejects with
@@ -23,5 +23,11 @@ export async function sealIfNeeded(
       got: `process ${recording.recorder.pid}`,
     });
   }
-  return await sealRecording(dir, { tool, domid: recording.domid });
+  try {
+    return await sealRecording(dir, { tool, domid: recording.domid });
+  } catch (error) {
+    if (!isTraceError(error) || !holdsNothing(error)) throw error;
+    const manifest = sealEmpty(dir, recording, tool);
+    return { dir, manifest, errors: [], warnings: manifest.warnings, interrupted: false };
+  }
 }

@@ -16,7 +16,7 @@ import { LiveWatch } from './live/watch.ts';
 import { makeOutput, removeIfEmpty } from './output.ts';
 import { RawFiles } from './raw-files.ts';
 import { RAW_FOLDER, describeRecording, ended, writeRecording } from './recording-file.ts';
-import { sealRecording } from './seal.ts';
+import { holdsNothing, sealRecording } from './seal.ts';
 import type { SessionEnd } from './session.ts';
 import { RecordSession } from './session.ts';
 
@@ -83,7 +83,7 @@ async function sealOne(
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (error) {
-    if (!isTraceError(error) || !['E_FOREIGN', 'E_EMPTY', 'E_NO_DATA'].includes(error.code)) throw error;
+    if (!isTraceError(error) || !holdsNothing(error)) throw error;
     // Not one record came: there is nothing to keep.
     rmSync(join(dir, RAW_FOLDER), { recursive: true, force: true });
     removeIfEmpty(dir);

@@ -74,6 +74,21 @@ describe('sealing', () => {
     expect([recording?.state, ended]).toEqual(['duration', 'the time asked for was over']);
   });
 
+  it('makes an empty trace of a recorder that was killed before the first record', async () => {
+    const dir = join(work, 'nothing');
+    mkdirSync(join(dir, 'raw'), { recursive: true });
+    writeRecording(join(dir, 'raw'), {
+      ...facts,
+      state: 'running',
+      recorder: { pid: 1, start: '', machine: '' },
+    });
+    const sealed = await sealIfNeeded(dir, TOOL);
+    expect(sealed?.warnings).toEqual(['nothing was recorded before it ended']);
+    expect(rowsOf(dir)).toEqual([]);
+    expect(openTrace(dir).manifest.ended).toBe('the recorder died before it could seal the trace');
+    expect(readdirSync(dir)).toEqual(['manifest.json']);
+  });
+
   it('that was cut off at any rename is done by the next who opens it', async () => {
     const whole = unsealed();
     await sealRecording(whole, { tool: TOOL, keepRaw: true });
@@ -131,7 +146,7 @@ describe('sealing', () => {
     const dir = join(work, 'empty');
     mkdirSync(join(dir, 'raw'), { recursive: true });
     writeRecording(join(dir, 'raw'), facts);
-    expect(await failure(sealIfNeeded(dir, TOOL))).toMatch(/^E_FOREIGN .*no raw capture/);
+    expect(await failure(sealRecording(dir, { tool: TOOL }))).toMatch(/^E_FOREIGN .*no raw capture/);
     expect(readdirSync(dir)).toEqual(['raw']);
   });
 });

@@ -1,8 +1,11 @@
 import { readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TraceError } from '../../trace/errors.ts';
-import { MANIFEST_FILE } from '../../trace/manifest.ts';
-import { systemReason } from '../../trace/replace-file.ts';
+import type { Manifest } from '../../trace/manifest.ts';
+import { FORMAT_VERSION, MANIFEST_FILE } from '../../trace/manifest.ts';
+import type { RecordingFile } from '../../trace/recording-facts.ts';
+import { howItEnded, recordingFacts } from '../../trace/recording-facts.ts';
+import { replaceFile, systemReason } from '../../trace/replace-file.ts';
 import { importCapture } from '../import.ts';
 import type { ImportOptions, ImportResult } from '../import.ts';
 import { RAW_FOLDER } from './recording-file.ts';
@@ -43,4 +46,44 @@ export async function sealRecording(
     throw new TraceError('E_WRITE', `cannot be written (${systemReason(error)})`, { source: dir });
   }
   return { ...result, dir };
+}
+
+/** An import's failure that says that not one record is there. */
+export function holdsNothing(error: TraceError): boolean {
+  return error.code === 'E_FOREIGN' || error.code === 'E_EMPTY' || error.code === 'E_NO_DATA';
+}
+
+/** The trace of a recorder that was killed before the first record came: it tells who was to be recorded, and why not. */
+export function sealEmpty(
+  dir: string,
+  recording: RecordingFile,
+  tool: { name: string; version: string },
+): Manifest {
+  const { domid, vcpus, linuxVersion, machine, xenVersion, counterHz } = recording;
+  const manifest: Manifest = {
+    format: 'ioreq-trace',
+    version: FORMAT_VERSION,
+    tool,
+    created: new Date().toISOString(),
+    complete: true,
+    ended: howItEnded(recording),
+    host: {
+      linuxVersion,
+      machine,
+      ...(xenVersion === undefined ? {} : { xenVersion }),
+      ...(counterHz === undefined ? {} : { counterHz }),
+    },
+    domid,
+    vcpus,
+    devices: [],
+    deviceModels: [],
+    tasks: {},
+    sources: [],
+    unknownFiles: [],
+    recording: recordingFacts(recording),
+    warnings: [...recording.warnings, 'nothing was recorded before it ended'],
+  };
+  replaceFile(dir, MANIFEST_FILE, `${JSON.stringify(manifest, null, 1)}\n`);
+  rmSync(join(dir, RAW_FOLDER), { recursive: true, force: true });
+  return manifest;
 }
