@@ -117,8 +117,7 @@ empty() {
 }
 round=0
 while [ -z "$stop" ]; do
-  sleep 1 & nap=$!
-  [ -n "$busy" ] || wait $nap
+  [ -n "$busy" ] || { sleep 1 & nap=$!; wait $nap; }
   busy=; round=$((round + 1))
   read -r up rest </proc/uptime
   printf 'R %s %s\\n' $round $up || break
@@ -127,7 +126,7 @@ while [ -z "$stop" ]; do
   for p in $PIDS; do [ -d /proc/$p ] || printf 'D %s\\n' $p; done
   [ $((round % 2)) = 0 ] && { seen || printf 'X\\n'; }
 done
-kill $nap 2>/dev/null
+[ -n "$nap" ] && kill $nap 2>/dev/null
 put tracing_on 0
 read -r up rest </proc/uptime; printf 'H %s\\n' $up
 empty

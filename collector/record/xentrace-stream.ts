@@ -95,6 +95,7 @@ function xentraceScript(path: string, args: readonly string[], id: string): stri
   const command = [path, ...args].map(shellWord).join(' ');
   return `exec 3<&0
 ${OWNER_FUNCTIONS}
+none() { ! cat /proc/[0-9]*/comm 2>/dev/null | grep -qx xentrace; }
 trap '' PIPE
 ${command} & x=$!
 for d in /run /var/run; do
@@ -103,6 +104,8 @@ done
 ( while IFS= read -r line; do :; done; kill -TERM $x ) <&3 2>/dev/null & watch=$!
 wait $x; code=$?
 kill $watch 2>/dev/null
+# One that failed (its output was cut off) leaves tracing in Xen on: one that ends in order switches it off.
+[ $code = 0 ] || ! none || ${shellWord(path)} -D -e 0x0001f000 -T 1 /dev/null >/dev/null 2>&1
 for d in /run /var/run; do
   rm -f $d/ioreq-trace/${id}/xentrace; rmdir $d/ioreq-trace/${id} $d/ioreq-trace
 done 2>/dev/null
