@@ -83,6 +83,8 @@ stats() {
   entries=0 overrun=0 bytes=0 dropped=0
   while IFS=: read -r k v; do
     v=\${v# }; v=\${v%%.*}
+    # The kernel takes differences of counters that go on meanwhile: below 0 they are printed as nearly 2^64.
+    [ \${#v} -gt 15 ] && v=0
     case $k in entries) entries=$v;; overrun) overrun=$v;; bytes) bytes=$v;; 'dropped events') dropped=$v;; esac
   done <$I/per_cpu/cpu$1/stats
 }
