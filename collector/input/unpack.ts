@@ -1,10 +1,66 @@
-import { createReadStream, createWriteStream, mkdtempSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  createWriteStream,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
+import { setImmediate as turn } from 'node:timers/promises';
+import { constants, createGunzip } from 'node:zlib';
 import { TraceError } from '../../trace/errors.ts';
 import { systemReason } from '../../trace/replace-file.ts';
+
+const CHUNK_BYTES = 64 * 1024;
+
+/**
+ * Writes what a damaged gzip file holds before the damage. A pipeline that fails drops what is on its way; here each
+ * piece has come through before the next goes in, and the end of a file that is cut off is an end like another.
+ */
+async function salvage(path: string, target: string): Promise<void> {
+  const gunzip = createGunzip({ finishFlush: constants.Z_SYNC_FLUSH });
+  // The damage itself: it is told of already. zlib never calls back for the write that met it.
+  const broken = new Promise<true>((resolve) => {
+    gunzip.once('error', () => {
+      resolve(true);
+    });
+    gunzip.once('close', () => {
+      resolve(true);
+    });
+  });
+  const ended = new Promise((resolve) => gunzip.once('end', resolve));
+  const fd = openSync(target, 'w');
+  const input = openSync(path, 'r');
+  try {
+    gunzip.on('data', (chunk: Buffer) => {
+      for (let at = 0; at < chunk.length;) at += writeSync(fd, chunk, at);
+    });
+    for (let damaged = false; !damaged;) {
+      const chunk = Buffer.alloc(CHUNK_BYTES);
+      const bytes = readSync(input, chunk);
+      if (bytes === 0) {
+        gunzip.end();
+        await Promise.race([ended, broken]);
+        break;
+      }
+      const taken = new Promise<false>((resolve) => {
+        gunzip.write(chunk.subarray(0, bytes), () => {
+          resolve(false);
+        });
+      });
+      damaged = await Promise.race([broken, taken]);
+      await turn();
+    }
+  } finally {
+    closeSync(input);
+    closeSync(fd);
+  }
+}
 
 export function isGzip(head: Uint8Array): boolean {
   return head.length >= 3 && head[0] === 0x1f && head[1] === 0x8b && head[2] === 8;
@@ -32,6 +88,7 @@ export class UnpackDirectory {
         throw new TraceError('E_WRITE', `cannot be unpacked (${code})`, { source: path });
       }
       const truncated = code === 'Z_BUF_ERROR';
+      await salvage(path, target);
       return {
         path: target,
         error: new TraceError(

@@ -48,6 +48,18 @@ interface Qemu {
   child: ChildProcess;
 }
 
+/** A socket's name is there a moment before anybody listens. */
+async function listening(path: string): Promise<void> {
+  for (let n = 0; n < 200; n++) {
+    const stream = await connectUnix(path, path).catch(() => undefined);
+    if (stream !== undefined) {
+      stream.destroy();
+      return;
+    }
+    await sleep(50);
+  }
+}
+
 async function startQemu(): Promise<Qemu> {
   const n = count++;
   const [socket, other, log] = [`q${n}.sock`, `o${n}.sock`, `q${n}.log`].map((name) => join(work, name));
@@ -60,7 +72,8 @@ async function startQemu(): Promise<Qemu> {
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   running.push(child);
-  for (let n = 0; n < 200 && !(existsSync(other!) && existsSync(log!)); n++) await sleep(50);
+  for (let n = 0; n < 200 && !existsSync(log!); n++) await sleep(50);
+  for (const path of [socket!, other!]) await listening(path);
   const model: DeviceModelView = {
     pid: child.pid!,
     startTime: '1',
