@@ -79,12 +79,15 @@ const RECORD = `text tracefs/events/header_page $T/events/header_page
 text trace_clock.txt $I/trace_clock
 : >>$RUN/probes; text kprobe_events.txt $RUN/probes
 NB=; dd if=/dev/null of=/dev/null iflag=nonblock 2>/dev/null && NB=iflag=nonblock
+up=0
+now() { read -r t rest </proc/uptime; case $t in *.*) up=$t;; esac; }
 stats() {
   entries=0 overrun=0 bytes=0 dropped=0
   while IFS=: read -r k v; do
     v=\${v# }; v=\${v%%.*}
-    # The kernel takes differences of counters that go on meanwhile: below 0 they are printed as nearly 2^64.
-    [ \${#v} -gt 15 ] && v=0
+    # Not a number: busybox's read gives half a line when a child ends meanwhile. Above 10^15: the kernel took the
+    # difference of counters that went on meanwhile, and prints what is below 0 as nearly 2^64.
+    case $v in '' | *[!0-9]* | ????????????????*) continue;; esac
     case $k in entries) entries=$v;; overrun) overrun=$v;; bytes) bytes=$v;; 'dropped events') dropped=$v;; esac
   done <$I/per_cpu/cpu$1/stats
 }
@@ -109,19 +112,21 @@ seen() { command -v xenstore-exists >/dev/null 2>&1 || return 0; there $DOMID ||
 printf 'Y\\n'
 IFS= read -r go <&3 || exit 0
 put tracing_on 1 || die 'tracing cannot be switched on'
-read -r up rest </proc/uptime; printf 'G %s\\n' $up
+now; printf 'G %s\\n' $up
 ( trap - EXIT TERM; while IFS= read -r line; do kill -USR1 $$; done; living $ID && kill -TERM $$ ) <&3 >/dev/null 2>&1 & watch=$!
 empty() {
   for c in $CPUS; do
-    entries=1 tries=0
-    while [ $entries -gt 0 ] && [ $tries -lt 4096 ]; do drain $c; tries=$((tries + 1)); done
+    tries=0 none=0
+    while [ $none -lt 2 ] && [ $tries -lt 4096 ]; do
+      drain $c; tries=$((tries + 1)); none=$((none + 1)); [ $entries = 0 ] || none=0
+    done
   done
 }
 round=0
 while [ -z "$stop" ]; do
   [ -n "$busy" ] || { sleep 1 & nap=$!; wait $nap; }
   busy=; round=$((round + 1))
-  read -r up rest </proc/uptime
+  now
   printf 'R %s %s\\n' $round $up || break
   for c in $CPUS; do drain $c; done
   [ -n "$cut" ] && { cut=; put tracing_on 0; empty; put tracing_on 1; printf 'C\\n'; }
@@ -130,7 +135,7 @@ while [ -z "$stop" ]; do
 done
 [ -n "$nap" ] && kill $nap 2>/dev/null
 put tracing_on 0
-read -r up rest </proc/uptime; printf 'H %s\\n' $up
+now; printf 'H %s\\n' $up
 empty
 for c in $CPUS; do text cpu$c.stats $I/per_cpu/cpu$c/stats; done
 text saved_cmdlines.txt $T/saved_cmdlines
