@@ -70,6 +70,8 @@ export const EVENT = {
   ARM_VIRQ_ACTIVE: kind(36, 'arm.virq_active', 'arg0 virq, arg1 flags'),
   ARM_VIRQ_MERGED: kind(37, 'arm.virq_merged', 'arg0 virq, arg1 lr'),
   ARM_VIRQ_RETIRED: kind(38, 'arm.virq_retired', 'arg0 virq, arg1 flags'),
+  /** Not a moment but a fact: written for every domain when tracing begins, and for each that is made later. */
+  ARM_CNTVOFF: kind(39, 'arm.cntvoff', 'domid; data CNTPCT - CNTVCT of the domain, in ticks'),
 
   // Dom0's kernel. pid = the task that ran (common_pid).
   DOM0_SCHED_SWITCH: kind(100, 'dom0.sched_switch', 'pid previous task; arg0 next pid, arg1 previous state'),

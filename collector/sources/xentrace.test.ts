@@ -84,6 +84,11 @@ describe('every record becomes its columns', () => {
     ['virq merged', record(0x88008, [WHO, 33, 1], T), 'arm.virq_merged d5 v3 arg0=21 arg1=1'],
     ['virq retired', record(0x88009, [WHO, 33, 32], T), 'arm.virq_retired d5 v3 arg0=21 arg1=20'],
     [
+      'counter offset of a domain',
+      record(0x8800a, [0x5ffff, 0x10000, 0x2], T),
+      'arm.cntvoff d5 data=200010000',
+    ],
+    [
       'any other',
       record(0x2220c, [1, 2, 3, 0x80000004, 5, 6], T),
       'xen.other addr=200000001 data=8000000400000003 arg0=2220c arg1=6 arg2=5 arg3=6',

@@ -88,6 +88,8 @@ add(0x88006, 'arm_virq_lr', OP.ARM_VIRQ_2, K.ARM_VIRQ_LR, 3);
 add(0x88007, 'arm_virq_active', OP.ARM_VIRQ_2, K.ARM_VIRQ_ACTIVE, 3);
 add(0x88008, 'arm_virq_merged', OP.ARM_VIRQ_2, K.ARM_VIRQ_MERGED, 3);
 add(0x88009, 'arm_virq_retired', OP.ARM_VIRQ_2, K.ARM_VIRQ_RETIRED, 3);
+// Laid out as a resume: a 64-bit value after word 0. Word 0 names no vCPU (0xffff): the offset is the domain's.
+add(0x8800a, 'arm_cntvoff', OP.ARM_RESUME, K.ARM_CNTVOFF, 3);
 
 export const KNOWN: readonly KnownRecord[] = known;
 
