@@ -10,9 +10,10 @@ import { DeviceModelEvents } from './passes/device-model-events.ts';
 import { Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
 import type { Dom0Counts } from './passes/dom0-record.ts';
 import { D } from './passes/dom0-record.ts';
-import type { InjectionCounts } from './passes/injections.ts';
+import { HypervisorEvents } from './passes/hypervisor-events.ts';
+import type { InjectionCounts, InjectionEdges } from './passes/injections.ts';
 import { Injections } from './passes/injections.ts';
-import type { InterruptCounts } from './passes/interrupts.ts';
+import type { InterruptCounts, LineCounts } from './passes/interrupts.ts';
 import { Interrupts } from './passes/interrupts.ts';
 import { LogContents } from './passes/log-contents.ts';
 import type { JoinCounts } from './passes/mmio-join.ts';
@@ -26,10 +27,13 @@ import type { SpanConsumer } from './passes/span-sink.ts';
 import { SpanSink } from './passes/span-sink.ts';
 import type { AccessCounts } from './passes/untimed.ts';
 import { countUntimed, noAccesses } from './passes/untimed.ts';
+import { VcpuStates } from './passes/vcpu-states.ts';
+import { WaitSurroundings } from './passes/wait-surroundings.ts';
 import type { XenCounts } from './passes/xen-waits.ts';
 import { XenWaits } from './passes/xen-waits.ts';
 import type { Scouted } from './scout.ts';
 import { scout } from './scout.ts';
+import { Histogram } from './stats/histogram.ts';
 import type { TimedStream } from './streams.ts';
 import { walk } from './streams.ts';
 import type { TraceView } from './view.ts';
@@ -43,9 +47,15 @@ export interface PassResults {
   dom0: Dom0Counts;
   join: JoinCounts;
   interrupts: InterruptCounts;
+  /** By device. */
+  lines: LineCounts[];
   injections: InjectionCounts[];
+  /** In the order of `injections`. */
+  edges: InjectionEdges[];
   /** Interrupts delivered by the vGIC on device lines; undefined without trace points. */
   delivered: number | undefined;
+  /** Unpatched: the most that the trap around a wait can have taken beside the wait, ns; all waits of the domain. */
+  outside: Histogram | undefined;
   requests: RequestCounts;
   depths: DepthFacts[];
   access: AccessCounts;
@@ -76,7 +86,7 @@ export function runPasses(
   const hooks = hooksOf(xenFacts, dom0Facts, scouted, log?.timed === true);
   const mmio = mmioPlan(hooks);
   const interrupt = interruptPlan(hooks);
-  const injection = hooks.tracePoints ? injectionPlan() : undefined;
+  const injection = hooks.tracePoints ? injectionPlan(hooks) : undefined;
   const request = requestPlan(hooks);
   const consumers = begin({ mmio, interrupt, injection, request });
 
@@ -89,21 +99,40 @@ export function runPasses(
     notify: kinds(dom0Facts, 'dm.virtio_notify') > 0,
   });
   const injectionSink = injection === undefined ? undefined : new SpanSink(injection, consumers);
+  const states = hooks.tracePoints && hooks.runstates ? new VcpuStates(scouted.vcpus) : undefined;
   const injections =
     injectionSink === undefined || scouted.domid === undefined
       ? undefined
-      : new Injections(scouted.domid, devices, injectionSink, scouted.xenLosses);
+      : new Injections(devices, injectionSink, scouted.xenLosses, states);
+  const xenCovers = covered(xen, xenFacts);
   const interruptSink = new SpanSink(interrupt, consumers);
-  const interrupts = new Interrupts(
-    interruptSink,
-    interrupt.marks,
+  const interrupts = new Interrupts({
+    sink: interruptSink,
+    marks: interrupt.marks,
     devices,
     losses,
     injections,
-    manifest.clock?.maxErrorNs ?? 0,
-  );
+    clockError: manifest.clock?.maxErrorNs ?? 0,
+    xenCovers,
+  });
 
-  const waits = new XenWaits(scouted.domid ?? -1, scouted.vcpus, hooks.tracePoints);
+  const waits = new XenWaits(scouted.vcpus, hooks.tracePoints, states);
+  const outside = hooks.runstates && !hooks.tracePoints ? new Histogram() : undefined;
+  const surroundings =
+    outside === undefined
+      ? undefined
+      : new WaitSurroundings(scouted.vcpus, (_v, notBefore, offline, running, notAfter) => {
+          const most = offline - notBefore + (notAfter - running);
+          if (!Number.isNaN(most)) outside.record(most);
+        });
+  const hypervisor = new HypervisorEvents(
+    scouted.domid ?? -1,
+    scouted.vcpus,
+    waits,
+    states,
+    injections,
+    surroundings,
+  );
   const ioreqs = new Dom0Ioreqs(
     scouted.vcpus,
     scouted,
@@ -132,11 +161,11 @@ export function runPasses(
           losses,
           hasXen: xen !== undefined && (hooks.runstates || hooks.tracePoints),
           hasDom0: dom0 !== undefined && hooks.notify,
-          xenCovers: covered(xen, xenFacts),
+          xenCovers,
           tolerance: (manifest.clock?.maxErrorNs ?? 0) + DESCHEDULE_SLACK_NS,
           listener: {
-            access(device, register, dir, value, guest, seen, seq) {
-              interrupts.access(device, register, dir, value, guest, seen);
+            access(device, register, dir, value, guest, seen, seq, vcpu, preempted) {
+              interrupts.access(device, register, dir, value, guest, seen, vcpu, preempted);
               if (register === REG_QUEUE_NOTIFY && dir === DIR_WRITE) {
                 access.notifies++;
                 if (seq >= 0) requests.notifyTimed(seq, guest);
@@ -157,12 +186,8 @@ export function runPasses(
   walk(
     streams,
     (n, batch, line, from, to) => {
-      if (streams[n] === xen) {
-        waits.rows(batch, line, from, to);
-        injections?.rows(batch, line, from, to);
-      } else {
-        deviceModel.rows(batch, line, from, to);
-      }
+      if (streams[n] === xen) hypervisor.rows(batch, line, from, to);
+      else deviceModel.rows(batch, line, from, to);
     },
     (watermark) => {
       if (watermark === Infinity) {
@@ -179,6 +204,7 @@ export function runPasses(
           ioreqs.kernelOpenSince(v),
         );
       }
+      interrupts.settle();
       requests.drain(watermark - REQUEST_LAG_NS);
     },
   );
@@ -197,8 +223,11 @@ export function runPasses(
     dom0: ioreqs.counts,
     join: join?.counts ?? { joined: 0, xenOnly: 0, dom0Only: 0, early: 0 },
     interrupts: interrupts.counts,
+    lines: interrupts.lines,
     injections: injections?.counts ?? [],
+    edges: injections?.edges ?? [],
     delivered: injections?.delivered,
+    outside,
     requests: requests.counts,
     depths: requests.depths.list,
     access: untimedAccesses(view, access, devices, [xenFacts?.id, dom0Facts?.id]),

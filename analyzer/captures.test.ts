@@ -161,9 +161,16 @@ describe('capture P1, patched hypervisor', () => {
       },
     ]);
     expect(injection?.stages.map((s) => [s.name, s.bound])).toEqual([
-      ['inject→lr', 'exact'],
+      ['inject→runs', 'exact'],
+      ['runs→lr', 'exact'],
       ['lr→active', 'no-later-than'],
       ['active→retired', 'no-later-than'],
+      ['preempted', 'exact'],
+    ]);
+    // The guest sleeps while its one request is served: its vCPU had to be woken for every interrupt but one.
+    expect(injection?.by_target.map((t) => [t.target, t.count])).toEqual([
+      ['running', 1],
+      ['blocked', 100],
     ]);
     expect(report.slowest.mmio[0]?.events.length).toBeGreaterThan(8);
   });

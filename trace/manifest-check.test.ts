@@ -47,6 +47,8 @@ const FULL: Manifest = {
     rate: 0,
     referenceDom0Ns: '1',
     methods: [{ name: 'wake', pairs: 3 }],
+    exact: true,
+    estimate: { offsetNs: 2, errorNs: 5, maxErrorNs: 6, rate: 0, methods: [{ name: 'wake', pairs: 3 }] },
     warning: 'w',
   },
   logClock: {

@@ -1,5 +1,13 @@
 import { JsonValue } from './json-check.ts';
-import type { ClockRelation, DeviceFacts, HostFacts, LogClock, Manifest, SourceFacts } from './manifest.ts';
+import type {
+  ClockEstimate,
+  ClockRelation,
+  DeviceFacts,
+  HostFacts,
+  LogClock,
+  Manifest,
+  SourceFacts,
+} from './manifest.ts';
 import { FORMAT_VERSION } from './manifest.ts';
 import { checkRecordingFacts } from './recording-facts.ts';
 import { isSourceId } from './source-id.ts';
@@ -127,16 +135,26 @@ function checkClock(clock: JsonValue): ClockRelation {
   return {
     xen: clock.get('xen').text(200),
     dom0: clock.get('dom0').text(200),
+    ...checkEstimate(clock),
+    referenceDom0Ns: clock.get('referenceDom0Ns').decimal(),
+    ...defined({
+      exact: clock.maybe('exact', (item) => item.flag()),
+      estimate: clock.maybe('estimate', checkEstimate),
+      warning: clock.maybe('warning', (item) => item.text()),
+    }),
+  };
+}
+
+function checkEstimate(clock: JsonValue): ClockEstimate {
+  return {
     offsetNs: clock.get('offsetNs').number(),
     errorNs: clock.get('errorNs').number(0),
     maxErrorNs: clock.get('maxErrorNs').number(0),
     rate: clock.get('rate').number(-1, 1),
-    referenceDom0Ns: clock.get('referenceDom0Ns').decimal(),
     methods: clock.get('methods').list((method) => ({
       name: method.get('name').text(200),
       pairs: method.get('pairs').integer(),
     })),
-    ...defined({ warning: clock.maybe('warning', (item) => item.text()) }),
   };
 }
 

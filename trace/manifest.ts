@@ -106,9 +106,16 @@ export interface ClockRelation {
   referenceDom0Ns: string;
   /** Which bounds held it in, with how many pairs each gave. */
   methods: { name: string; pairs: number }[];
+  /** The offset is a constant that Xen and Dom0's kernel told, not an estimate; the errors are those of rounding. */
+  exact?: boolean;
+  /** Beside an exact relation: what would have been estimated of the same records on an unpatched Xen. */
+  estimate?: ClockEstimate;
   /** Set if the bounds contradict each other or are too few: what to make of the relation. */
   warning?: string;
 }
+
+/** An estimate of the offset at the relation's reference, in its terms. */
+export type ClockEstimate = Pick<ClockRelation, 'offsetNs' | 'errorNs' | 'maxErrorNs' | 'rate' | 'methods'>;
 
 /** Families in the order reports show them. */
 export const SPAN_FAMILIES: readonly SpanFamily[] = ['mmio', 'interrupt', 'injection', 'request'];

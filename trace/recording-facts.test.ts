@@ -12,6 +12,8 @@ const FILE: RecordingFile = {
   recorder: { pid: 4711, start: '99301', machine: 'board' },
   detail: 'process 812 ended',
   triggered: 'mmio > 2ms: blk0 vCPU 1 took 3.412 ms',
+  tracePoints: 'all',
+  dom0Offset: '16955021',
   domid: 3,
   domain: 'g1',
   vcpus: 2,
@@ -48,10 +50,12 @@ describe("the recorder's file", () => {
     delete least.triggered;
     delete least.counterHz;
     delete least.xenVersion;
+    delete least.tracePoints;
+    delete least.dom0Offset;
     expect(parsed(least)).toEqual(least);
     expect(parsed({ ...least, future: 1 })).toEqual(least);
     expect(Object.keys(recordingFacts(FILE)).sort()).toEqual([
-      ...['detail', 'domain', 'hooks', 'refused', 'started', 'state', 'triggered'],
+      ...['detail', 'domain', 'hooks', 'refused', 'started', 'state', 'tracePoints', 'triggered'],
     ]);
     expect(recordingFacts(least)).not.toHaveProperty('detail');
   });
@@ -68,6 +72,8 @@ describe("the recorder's file", () => {
     ['another format', { ...FILE, format: 'ioreq-trace' }, /\$\.format is not/],
     ['another end', { ...FILE, state: 'constructor' }, /\$\.state is not/],
     ['an end inherited', { ...FILE, state: '__proto__' }, /\$\.state is not/],
+    ['trace points of no kind', { ...FILE, tracePoints: 'nine' }, /\$\.tracePoints is not/],
+    ['an offset that is no number', { ...FILE, dom0Offset: '0x12' }, /\$\.dom0Offset is not/],
     ['no recorder', { ...FILE, recorder: null }, /\$\.recorder\S* is not/],
     [
       'a process that is none',

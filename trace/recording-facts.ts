@@ -15,6 +15,13 @@ export const ENDED = {
 } as const;
 export type EndReason = keyof typeof ENDED;
 
+/**
+ * Which trace points the recorded Xen on Arm has: `all` = those of docs/XEN-PATCH.md, `some` = older ones that do not
+ * tell the domains' counter offsets, `none`.
+ */
+export const TRACE_POINTS = ['all', 'some', 'none'] as const;
+export type TracePoints = (typeof TRACE_POINTS)[number];
+
 export const RECORDING_FORMAT = 'ioreq-trace-recording';
 
 /**
@@ -37,6 +44,10 @@ export interface RecordingFile {
   flightBytes?: number;
   /** Devices that were recorded, by name; all if empty. */
   only?: readonly string[];
+  /** As far as was seen; absent if nobody looked. */
+  tracePoints?: TracePoints;
+  /** CNTPCT - CNTVCT of Dom0 in ticks, decimal, as Xen told when tracing began: a flight recording may have lost it. */
+  dom0Offset?: string;
   domid: number;
   domain: string;
   vcpus: number;
@@ -56,7 +67,16 @@ export interface RecordingFile {
 /** The part of it that a sealed trace keeps. */
 export type RecordingFacts = Pick<
   RecordingFile,
-  'started' | 'state' | 'detail' | 'domain' | 'hooks' | 'refused' | 'triggered' | 'flightBytes' | 'only'
+  | 'started'
+  | 'state'
+  | 'detail'
+  | 'domain'
+  | 'hooks'
+  | 'refused'
+  | 'triggered'
+  | 'flightBytes'
+  | 'only'
+  | 'tracePoints'
 >;
 
 const END_REASONS = Object.keys(ENDED) as EndReason[];
@@ -66,6 +86,7 @@ export function checkRecordingFacts(root: JsonValue): RecordingFacts {
   const triggered = root.maybe('triggered', (item) => item.text(4096));
   const flightBytes = root.maybe('flightBytes', (item) => item.integer(0));
   const only = root.maybe('only', (item) => item.list((name) => name.text(200), 65_535));
+  const tracePoints = root.maybe('tracePoints', (item) => item.oneOf(TRACE_POINTS));
   return {
     started: root.get('started').text(64),
     state: root.get('state').oneOf(END_REASONS),
@@ -73,6 +94,7 @@ export function checkRecordingFacts(root: JsonValue): RecordingFacts {
     ...(triggered === undefined ? {} : { triggered }),
     ...(flightBytes === undefined ? {} : { flightBytes }),
     ...(only === undefined ? {} : { only }),
+    ...(tracePoints === undefined ? {} : { tracePoints }),
     domain: root.get('domain').text(4096),
     hooks: root.get('hooks').list((item) => item.text(64), 64),
     refused: root
@@ -86,6 +108,7 @@ export function parseRecordingFile(text: string, file: string): RecordingFile {
   const root = new JsonValue(parse(text, file), '$', file);
   const hz = root.maybe('counterHz', (item) => item.number(1, 1e12));
   const xen = root.maybe('xenVersion', (item) => item.text(200));
+  const dom0Offset = root.maybe('dom0Offset', (item) => item.decimal());
   const count = (key: string, most: number) => (item: JsonValue) => item.get(key).integer(0, most);
   return {
     format: root.get('format').oneOf([RECORDING_FORMAT]),
@@ -103,6 +126,7 @@ export function parseRecordingFile(text: string, file: string): RecordingFile {
     vcpus: count('vcpus', 65_535)(root),
     ...(hz === undefined ? {} : { counterHz: hz }),
     ...(xen === undefined ? {} : { xenVersion: xen }),
+    ...(dom0Offset === undefined ? {} : { dom0Offset }),
     linuxVersion: root.get('linuxVersion').text(200),
     machine: root.get('machine').text(200),
     devices: root.get('devices').list((item) => ({
@@ -135,7 +159,8 @@ function parse(text: string, file: string): unknown {
 }
 
 export function recordingFacts(recording: RecordingFile): RecordingFacts {
-  const { started, state, detail, triggered, flightBytes, only, domain, hooks, refused } = recording;
+  const { started, state, detail, triggered, flightBytes, only, tracePoints, domain, hooks, refused } =
+    recording;
   return {
     started,
     state,
@@ -143,6 +168,7 @@ export function recordingFacts(recording: RecordingFile): RecordingFacts {
     ...(triggered === undefined ? {} : { triggered }),
     ...(flightBytes === undefined ? {} : { flightBytes }),
     ...(only === undefined ? {} : { only }),
+    ...(tracePoints === undefined ? {} : { tracePoints }),
     domain,
     hooks,
     refused,

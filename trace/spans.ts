@@ -23,7 +23,7 @@ export interface Boundary {
 }
 
 export interface Stage {
-  /** `from→to` by boundary names. */
+  /** `from→to` by boundary names, or PREEMPTED. */
   readonly name: string;
   readonly title: string;
   readonly from: string;
@@ -33,7 +33,15 @@ export interface Stage {
   readonly bound: BoundKind;
   /** True if the stage lies within the family's total: these stages add up to it, span by span. */
   readonly inTotal: boolean;
+  /** Column of SpanBatch.preempted that the stage's length leaves out; -1 if it cannot hold preemption. */
+  readonly preempted: number;
 }
+
+/**
+ * Name of the stage that holds what the others leave out: the time for which the span's vCPU was preempted
+ * (running→runnable … →running), summed over the stages of the total. It has no place between two instants.
+ */
+export const PREEMPTED = 'preempted';
 
 /** Bits of the `flags` column. */
 export const SPAN_FLAG = {
@@ -59,13 +67,15 @@ export const NO_DEVICE = 0xffff;
 /** `key` where the register, queue or SPI is unknown. */
 export const NO_KEY = 0xffffffff;
 export const DIR_UNKNOWN = 255;
+export const TARGET_UNKNOWN = 255;
 
 /**
  * Columns of one batch of spans of one family.
  *
  * key: mmio register offset in its device's window | interrupt SPI | request queue.
  * dir: 0 write, 1 read, DIR_UNKNOWN; for a request: 0 the device reads (out), 1 it writes (in).
- * type: mmio ioreq type | request's virtio-blk type | interrupt 0.
+ * type: mmio ioreq type | request's virtio-blk type | interrupt and injection: RUNSTATE of the target vCPU when it was
+ * injected (OFFLINE: in an ioreq of its own), TARGET_UNKNOWN if no record tells.
  * amount: mmio access size in bytes | interrupt raises it stands for | request bytes.
  * value: mmio low 32 bits of the data | request queue depth when it was popped | interrupt status bits read.
  * group: running number of the notify (request) or interrupt that it belongs to, for many-to-many joins.
@@ -86,8 +96,10 @@ export class SpanBatch {
   readonly group: Uint32Array;
   /** Boundary times, one column a boundary of the family's plan. */
   readonly at: readonly Float64Array[];
+  /** ns of preemption of the vCPU, one column a name in the plan's `preempted`; NaN where it is not known. */
+  readonly preempted: readonly Float64Array[];
 
-  constructor(boundaries: number, capacity = 8192) {
+  constructor(boundaries: number, capacity = 8192, preempted = 0) {
     this.capacity = capacity;
     this.start = new Float64Array(capacity);
     this.total = new Float64Array(capacity);
@@ -101,6 +113,7 @@ export class SpanBatch {
     this.value = new Uint32Array(capacity);
     this.group = new Uint32Array(capacity);
     this.at = Array.from({ length: boundaries }, () => new Float64Array(capacity));
+    this.preempted = Array.from({ length: preempted }, () => new Float64Array(capacity));
   }
 
   get full(): boolean {
@@ -108,15 +121,53 @@ export class SpanBatch {
   }
 }
 
-/** The boundaries a trace's hooks can show for one family, and the stages between neighbours. */
+/** The boundaries a trace's hooks can show for one family, and the stages between them. */
 export interface SpanPlan {
   readonly family: SpanFamily;
   /** What the total is called, e.g. 'trap → resume' or 'vCPU descheduled → running'. */
   readonly title: string;
   readonly boundaries: readonly Boundary[];
-  /** stages[k] lies between boundaries[k] and boundaries[k + 1]. */
+  /**
+   * First the chain: stages[k] lies between boundaries[k] and boundaries[k + 1], up to the last of them. Then asides,
+   * which end in a boundary behind the chain's, and PREEMPTED where preemption can be seen.
+   */
   readonly stages: readonly Stage[];
   /** Indices of the boundaries between which `total` is taken. */
   readonly totalFrom: number;
   readonly totalTo: number;
+  /** The boundaries at which the stages begin that preemption is known of, in order. */
+  readonly preempted: readonly string[];
+}
+
+/** Lengths of a plan's stages: the one place that knows how a stage is made of columns. */
+export class StageLengths {
+  private readonly from: Int32Array;
+  private readonly to: Int32Array;
+  private readonly net: Int32Array;
+  /** Columns that PREEMPTED sums. */
+  private readonly lost: Int32Array;
+
+  constructor(plan: Pick<SpanPlan, 'boundaries' | 'stages'>) {
+    const index = (name: string): number => plan.boundaries.findIndex((b) => b.name === name);
+    this.from = Int32Array.from(plan.stages, (s) => (s.name === PREEMPTED ? -1 : index(s.from)));
+    this.to = Int32Array.from(plan.stages, (s) => index(s.to));
+    this.net = Int32Array.from(plan.stages, (s) => s.preempted);
+    this.lost = Int32Array.from(
+      plan.stages.filter((s) => s.inTotal && s.preempted >= 0),
+      (s) => s.preempted,
+    );
+  }
+
+  /** Length of stage `k` of row `i`, ns, without preemption; NaN if an end of it was not seen. */
+  ns(columns: Pick<SpanBatch, 'at' | 'preempted'>, k: number, i: number): number {
+    const from = this.from[k]!;
+    if (from < 0) {
+      let sum = 0;
+      for (let n = 0; n < this.lost.length; n++) sum += columns.preempted[this.lost[n]!]![i]!;
+      return sum;
+    }
+    const length = columns.at[this.to[k]!]![i]! - columns.at[from]![i]!;
+    const net = this.net[k]!;
+    return net < 0 ? length : length - columns.preempted[net]![i]!;
+  }
 }

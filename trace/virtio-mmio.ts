@@ -7,6 +7,7 @@ export interface VirtioMmioRegister {
   name: string;
   access: 'R' | 'W' | 'RW';
   legacyOnly?: true;
+  modernOnly?: true;
 }
 
 export const VIRTIO_MMIO_REGISTERS: readonly VirtioMmioRegister[] = [
@@ -24,24 +25,24 @@ export const VIRTIO_MMIO_REGISTERS: readonly VirtioMmioRegister[] = [
   { offset: 0x038, name: 'QueueNum', access: 'W' },
   { offset: 0x03c, name: 'QueueAlign', access: 'W', legacyOnly: true },
   { offset: 0x040, name: 'QueuePFN', access: 'RW', legacyOnly: true },
-  { offset: 0x044, name: 'QueueReady', access: 'RW' },
+  { offset: 0x044, name: 'QueueReady', access: 'RW', modernOnly: true },
   { offset: 0x050, name: 'QueueNotify', access: 'W' },
   { offset: 0x060, name: 'InterruptStatus', access: 'R' },
   { offset: 0x064, name: 'InterruptACK', access: 'W' },
   { offset: 0x070, name: 'Status', access: 'RW' },
-  { offset: 0x080, name: 'QueueDescLow', access: 'W' },
-  { offset: 0x084, name: 'QueueDescHigh', access: 'W' },
-  { offset: 0x090, name: 'QueueDriverLow', access: 'W' },
-  { offset: 0x094, name: 'QueueDriverHigh', access: 'W' },
-  { offset: 0x0a0, name: 'QueueDeviceLow', access: 'W' },
-  { offset: 0x0a4, name: 'QueueDeviceHigh', access: 'W' },
-  { offset: 0x0ac, name: 'SHMSel', access: 'W' },
-  { offset: 0x0b0, name: 'SHMLenLow', access: 'R' },
-  { offset: 0x0b4, name: 'SHMLenHigh', access: 'R' },
-  { offset: 0x0b8, name: 'SHMBaseLow', access: 'R' },
-  { offset: 0x0bc, name: 'SHMBaseHigh', access: 'R' },
-  { offset: 0x0c0, name: 'QueueReset', access: 'RW' },
-  { offset: 0x0fc, name: 'ConfigGeneration', access: 'R' },
+  { offset: 0x080, name: 'QueueDescLow', access: 'W', modernOnly: true },
+  { offset: 0x084, name: 'QueueDescHigh', access: 'W', modernOnly: true },
+  { offset: 0x090, name: 'QueueDriverLow', access: 'W', modernOnly: true },
+  { offset: 0x094, name: 'QueueDriverHigh', access: 'W', modernOnly: true },
+  { offset: 0x0a0, name: 'QueueDeviceLow', access: 'W', modernOnly: true },
+  { offset: 0x0a4, name: 'QueueDeviceHigh', access: 'W', modernOnly: true },
+  { offset: 0x0ac, name: 'SHMSel', access: 'W', modernOnly: true },
+  { offset: 0x0b0, name: 'SHMLenLow', access: 'R', modernOnly: true },
+  { offset: 0x0b4, name: 'SHMLenHigh', access: 'R', modernOnly: true },
+  { offset: 0x0b8, name: 'SHMBaseLow', access: 'R', modernOnly: true },
+  { offset: 0x0bc, name: 'SHMBaseHigh', access: 'R', modernOnly: true },
+  { offset: 0x0c0, name: 'QueueReset', access: 'RW', modernOnly: true },
+  { offset: 0x0fc, name: 'ConfigGeneration', access: 'R', modernOnly: true },
 ];
 
 export const REG_MAGIC = 0x000;

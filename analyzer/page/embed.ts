@@ -5,7 +5,14 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { TraceError } from '../../trace/errors.ts';
 import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
-import { PAGE_MARKER, REPORT_BLOCK, spansBlock, type PageData, type PageReport } from './page-format.ts';
+import {
+  OTHER,
+  PAGE_MARKER,
+  REPORT_BLOCK,
+  spansBlock,
+  type PageData,
+  type PageReport,
+} from './page-format.ts';
 import { PageSpans } from './page-spans.ts';
 import { spansToArrow } from './span-arrow.ts';
 
@@ -21,23 +28,30 @@ export function collectSpans(source: SpanTableSource, limit?: number): PageSpans
   return spans;
 }
 
+export interface PageTrace {
+  report: PageReport;
+  families: readonly PageSpans[];
+}
+
 export interface WrittenPage {
   bytes: number;
   tables: PageData['tables'];
 }
 
 /**
- * Writes one self-contained page: the template's text with report and spans put in its place for data. The
- * file appears under its name only when it is whole. E_WRITE if it cannot be written.
+ * Writes one self-contained page: the template's text with report and spans put in its place for data, and those
+ * of the `other` trace that it is compared with. The file appears under its name only when it is whole. E_WRITE if
+ * it cannot be written.
  */
 export async function writePage(
   template: string,
   outputPath: string,
   report: PageReport,
   families: readonly PageSpans[],
+  other?: PageTrace,
 ): Promise<WrittenPage> {
   const ends = splitTemplate(template);
-  const data: PageData = { version: 1, report, tables: families.map((f) => f.table) };
+  const traces = [{ report, families }, ...(other === undefined ? [] : [other])];
   const partial = `${outputPath}.partial`;
   let bytes = 0;
   const count = new Transform({
@@ -47,7 +61,7 @@ export async function writePage(
     },
   });
   try {
-    await pipeline(Readable.from(parts(ends, data, families)), count, createWriteStream(partial));
+    await pipeline(Readable.from(parts(ends, traces)), count, createWriteStream(partial));
     await rename(partial, outputPath);
   } catch (error) {
     await rm(partial, { force: true });
@@ -55,7 +69,7 @@ export async function writePage(
       source: outputPath,
     });
   }
-  return { bytes, tables: data.tables };
+  return { bytes, tables: families.map((f) => f.table) };
 }
 
 function splitTemplate(template: string): readonly [string, string] {
@@ -66,14 +80,18 @@ function splitTemplate(template: string): readonly [string, string] {
 
 async function* parts(
   [head, tail]: readonly [string, string],
-  data: PageData,
-  families: readonly PageSpans[],
+  traces: readonly PageTrace[],
 ): AsyncGenerator<Buffer> {
   yield Buffer.from(head);
-  yield* block(REPORT_BLOCK, Buffer.from(JSON.stringify(data, safeNumbers)));
-  for (const family of families) {
-    const { columns, weight } = family.take();
-    yield* block(spansBlock(family.plan.family), spansToArrow(family.plan, columns, weight));
+  for (const [n, { report, families }] of traces.entries()) {
+    const prefix = n === 0 ? '' : OTHER;
+    const data: PageData = { version: 1, report, tables: families.map((f) => f.table) };
+    yield* block(prefix + REPORT_BLOCK, Buffer.from(JSON.stringify(data, safeNumbers)));
+    for (const family of families) {
+      const { columns, weight } = family.take();
+      const bytes = spansToArrow(family.plan, columns, weight);
+      yield* block(prefix + spansBlock(family.plan.family), bytes);
+    }
   }
   yield Buffer.from(tail);
 }

@@ -9,8 +9,13 @@ import type { SpanFamily, SpanPlan } from '../../trace/spans.ts';
 export const PAGE_MARKER = '<!--ioreq-trace:data-->';
 export const REPORT_BLOCK = 'ioreq-report';
 export const spansBlock = (family: SpanFamily): string => `ioreq-spans-${family}`;
+/** Blocks of the second trace, which the first is compared with, have the same names behind this. */
+export const OTHER = 'other-';
 
-/** Column names of a span table in Arrow, besides one float64 column `at_<boundary>` per boundary. */
+/**
+ * Column names of a span table in Arrow, besides one float64 column `at_<boundary>` a boundary, and one
+ * `preempted_<boundary>` for the stage that begins there, where preemption is known of.
+ */
 export const SPAN_COLUMNS = {
   start: 'start',
   total: 'total',
@@ -26,6 +31,7 @@ export const SPAN_COLUMNS = {
   weight: 'weight',
 } as const;
 export const boundaryColumn = (boundary: string): string => `at_${boundary}`;
+export const preemptedColumn = (boundary: string): string => `preempted_${boundary}`;
 
 /** What the page needs to know about one family's table. */
 export interface PageTable {

@@ -12,6 +12,7 @@ const plan: SpanPlan = {
   stages: [],
   totalFrom: 0,
   totalTo: 1,
+  preempted: [],
 };
 
 /** Span i starts at 10 * i; every column says which span it is. */

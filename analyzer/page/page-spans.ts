@@ -40,7 +40,7 @@ export class PageSpans {
     this.plan = plan;
     this.limit = limit;
     this.slowest = slowest;
-    this.columns = new SpanBatch(plan.boundaries.length, Math.min(limit, 8192));
+    this.columns = batchOf(plan, Math.min(limit, 8192));
   }
 
   add(batch: SpanBatch): void {
@@ -79,7 +79,7 @@ export class PageSpans {
     const { start } = columns;
     // A span without its first boundary has no start: these go last, where no time range finds them.
     order.sort((a, b) => orderKey(start[a]!) - orderKey(start[b]!) || a - b);
-    const sorted = new SpanBatch(this.plan.boundaries.length, rows);
+    const sorted = batchOf(this.plan, rows);
     sorted.length = rows;
     for (let k = 0; k < rows; k++) copyRow(columns, order[k]!, sorted, k);
     if (!this.sampling) return { columns: sorted, weight: null };
@@ -88,10 +88,7 @@ export class PageSpans {
   }
 
   private grow(): void {
-    const larger = new SpanBatch(
-      this.plan.boundaries.length,
-      Math.min(this.limit, this.columns.capacity * 2),
-    );
+    const larger = batchOf(this.plan, Math.min(this.limit, this.columns.capacity * 2));
     for (const [from, to] of pairs(this.columns, larger)) to.set(from);
     larger.length = this.columns.length;
     this.columns = larger;
@@ -159,11 +156,15 @@ export class PageSpans {
 const slowness = (total: number): number => (Number.isNaN(total) ? -1 : total);
 const orderKey = (start: number): number => (Number.isNaN(start) ? Number.MAX_VALUE : start);
 
+function batchOf(plan: SpanPlan, capacity: number): SpanBatch {
+  return new SpanBatch(plan.boundaries.length, capacity, plan.preempted.length);
+}
+
 type Column = Float64Array | Uint32Array | Uint16Array | Uint8Array;
 
 function columnsOf(batch: SpanBatch): Column[] {
-  const { start, total, device, key, vcpu, dir, type, flags, amount, value, group, at } = batch;
-  return [start, total, device, key, vcpu, dir, type, flags, amount, value, group, ...at];
+  const { start, total, device, key, vcpu, dir, type, flags, amount, value, group, at, preempted } = batch;
+  return [start, total, device, key, vcpu, dir, type, flags, amount, value, group, ...at, ...preempted];
 }
 
 const cached = new WeakMap<SpanBatch, Column[]>();

@@ -13,7 +13,7 @@ import {
   type DataType,
 } from 'apache-arrow';
 import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
-import { boundaryColumn, SPAN_COLUMNS } from './page-format.ts';
+import { boundaryColumn, preemptedColumn, SPAN_COLUMNS } from './page-format.ts';
 
 /**
  * One batch of spans as a whole Arrow IPC stream (schema, one record batch, end), uncompressed. Zero-copy into
@@ -44,6 +44,9 @@ export function spansToArrow(plan: SpanPlan, batch: SpanBatch, weight: Float32Ar
   if (weight !== null) add(SPAN_COLUMNS.weight, new Float32(), weight);
   plan.boundaries.forEach((boundary, b) => {
     f64(boundaryColumn(boundary.name), batch.at[b]!);
+  });
+  plan.preempted.forEach((from, p) => {
+    f64(preemptedColumn(from), batch.preempted[p]!);
   });
   const type = new Struct(fields);
   const data = makeData({ type, length: rows, nullCount: 0, children });

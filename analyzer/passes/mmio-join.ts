@@ -15,7 +15,8 @@ export interface AccessListener {
   /**
    * `guest` = first instant of the access on the clock the trace's plan promises (trap or deschedule; the Dom0
    * interrupt in a trace without a hypervisor), NaN if that was not seen; `seen` = first instant on any clock.
-   * Both axis ns. `seq` is Dom0's number of the ioreq, -1 if it has none.
+   * Both axis ns. `seq` is Dom0's number of the ioreq, -1 if it has none. `preempted` = VcpuStates.preempted of the
+   * vCPU when it trapped, ns; NaN if that was not seen.
    */
   access(
     device: number,
@@ -25,6 +26,8 @@ export interface AccessListener {
     guest: number,
     seen: number,
     seq: number,
+    vcpu: number,
+    preempted: number,
   ): void;
 }
 
@@ -48,6 +51,12 @@ const XEN_FIELD: Partial<Record<MmioMark, number>> = {
   done: X.DONE,
   resume: X.RESUME,
 };
+/** Preemption in the stage that begins there. */
+const LOST_FIELD: Readonly<Record<string, number>> = {
+  trap: X.LOST_TRAP,
+  running: X.LOST_RUNNING,
+  done: X.LOST_DONE,
+};
 const DOM0_FIELD: Partial<Record<MmioMark, number>> = {
   dom0_irq: D.IRQ,
   dm_read: D.READ,
@@ -68,6 +77,7 @@ export class MmioJoin {
   private readonly sink: SpanSink;
   private readonly xenField: Int8Array;
   private readonly dom0Field: Int8Array;
+  private readonly lostField: Int8Array;
   private readonly devices: DeviceMap;
   private readonly losses: readonly LossWindows[];
   private readonly listener: AccessListener;
@@ -90,6 +100,7 @@ export class MmioJoin {
     this.sink = options.sink;
     this.xenField = Int8Array.from(options.marks, (m) => XEN_FIELD[m] ?? -1);
     this.dom0Field = Int8Array.from(options.marks, (m) => DOM0_FIELD[m] ?? -1);
+    this.lostField = Int8Array.from(options.sink.plan.preempted, (from) => LOST_FIELD[from]!);
     this.devices = options.devices;
     this.losses = options.losses;
     this.listener = options.listener;
@@ -155,6 +166,9 @@ export class MmioJoin {
       c.at[b]![row] = time;
       if (Number.isNaN(time)) complete = false;
     }
+    for (let p = 0; p < this.lostField.length; p++) {
+      c.preempted[p]![row] = xen?.get(0, this.lostField[p]!) ?? NaN;
+    }
     if (!complete) flags |= SPAN_FLAG.INCOMPLETE;
     if (xen !== undefined && !Number.isNaN(xen.get(0, X.SEND)) && Number.isNaN(xen.get(0, X.OFFLINE))) {
       flags |= SPAN_FLAG.NO_WAIT;
@@ -203,7 +217,8 @@ export class MmioJoin {
     if (device !== NO_DEVICE) {
       const seq = dom0?.get(0, D.SEQ) ?? -1;
       const guest = this.hasXen && xen === undefined ? NaN : start;
-      this.listener.access(device, key, c.dir[row], c.value[row], guest, start, seq);
+      const preempted = xen?.get(0, X.PREEMPTED) ?? NaN;
+      this.listener.access(device, key, c.dir[row], c.value[row], guest, start, seq, vcpu, preempted);
     }
     xen?.shift();
     dom0?.shift();

@@ -1,4 +1,5 @@
 import type { Boundary, BoundaryClock, BoundKind, SpanFamily, SpanPlan, Stage } from '../../trace/spans.ts';
+import { PREEMPTED } from '../../trace/spans.ts';
 
 /** Which hooks a trace holds, found by the scout: they decide which boundaries its spans can have. */
 export interface Hooks {
@@ -57,11 +58,42 @@ export function mmioPlan(hooks: Hooks): (SpanPlan & { marks: readonly MmioMark[]
   if (marks.length < 2) return undefined;
   const ownClock = (m: MmioMark): Mark =>
     m === 'service' && hooks.service === 'dm' ? { ...MMIO_MARKS[m], clock: 'dm' } : MMIO_MARKS[m];
-  const plan = build('mmio', marks.map(ownClock), 0, marks.length - 1);
+  const plan = build('mmio', marks.map(ownClock), 0, marks.length - 1, {
+    // Elsewhere in an ioreq the vCPU does not run on its own account: it is offline, or waits to run after the wake.
+    preempted: exact(hooks) ? ['trap', 'running', 'done'] : [],
+  });
   return { ...plan, marks };
 }
 
-export type InterruptMark = 'raise' | 'inject' | 'lr' | 'status_read' | 'ack';
+/** Preemption shows inside a span whose ends are trace points: on unpatched Xen none lies within the vCPU's wait. */
+function exact(hooks: Hooks): boolean {
+  return hooks.tracePoints && hooks.runstates;
+}
+
+/** Every boundary that an interrupt can have, in order of time, but `active`: an upper bound beside the others. */
+const INTERRUPT_MARKS = {
+  raise: { name: 'raise', clock: 'dom0', what: 'device model raises the line' },
+  inject: { name: 'inject', clock: 'xen', what: 'vGIC injects' },
+  runs: { name: 'runs', clock: 'xen', what: 'vCPU runs' },
+  lr: { name: 'lr', clock: 'xen', what: 'list register filled' },
+  status_read: { name: 'status_read', clock: 'xen', what: 'guest reads InterruptStatus' },
+  ack: { name: 'ack', clock: 'xen', what: 'guest writes InterruptACK' },
+  retired: { name: 'retired', clock: 'xen', bound: 'no-later-than', what: 'retired' },
+  active: { name: 'active', clock: 'xen', bound: 'no-later-than', what: 'seen active' },
+} as const satisfies Record<string, Mark>;
+
+export type InterruptMark = keyof typeof INTERRUPT_MARKS;
+
+/**
+ * The interrupt plan of a host that shows everything: what reports name the stages by that a trace cannot show.
+ */
+export function fullInterruptPlan(): SpanPlan & { marks: readonly InterruptMark[] } {
+  return interruptStages(
+    ['raise', 'inject', 'runs', 'lr', 'status_read', 'ack', 'retired', 'active'],
+    ['runs', 'lr', 'status_read'],
+    (m) => m,
+  );
+}
 
 /**
  * From the device model raising the line to the guest's handler. Without trace points in Xen this is not the
@@ -69,31 +101,35 @@ export type InterruptMark = 'raise' | 'inject' | 'lr' | 'status_read' | 'ack';
  * its title says so.
  */
 export function interruptPlan(hooks: Hooks): SpanPlan & { marks: readonly InterruptMark[] } {
+  if (exact(hooks)) return fullInterruptPlan();
   // The handler's reads are timed where the ioreq is first seen: in the hypervisor if it is traced.
-  const guest: 'xen' | 'dom0' = hooks.tracePoints || hooks.runstates ? 'xen' : 'dom0';
-  const marks: Mark[] = [{ name: 'raise', clock: 'dom0', what: 'device model raises the line' }];
-  if (hooks.tracePoints) {
-    marks.push({ name: 'inject', clock: 'xen', what: 'vGIC injects' });
-    marks.push({ name: 'lr', clock: 'xen', what: 'list register filled' });
-  }
-  marks.push({ name: 'status_read', clock: guest, what: 'guest reads InterruptStatus' });
-  marks.push({ name: 'ack', clock: guest, what: 'guest writes InterruptACK' });
-  const plan = build('interrupt', marks, 0, marks.length - 2);
-  return { ...plan, marks: marks.map((m) => m.name as InterruptMark) };
+  const guest = hooks.tracePoints || hooks.runstates ? 'xen' : 'dom0';
+  const marks: InterruptMark[] = hooks.tracePoints
+    ? ['raise', 'inject', 'lr', 'status_read', 'ack', 'retired', 'active']
+    : ['raise', 'status_read', 'ack'];
+  const own = (m: Mark): Mark => (m.name === 'status_read' || m.name === 'ack' ? { ...m, clock: guest } : m);
+  return interruptStages(marks, [], own);
+}
+
+function interruptStages(
+  marks: readonly InterruptMark[],
+  preempted: readonly InterruptMark[],
+  own: (mark: Mark) => Mark,
+): SpanPlan & { marks: readonly InterruptMark[] } {
+  const asides: [InterruptMark, InterruptMark][] = marks.includes('active') ? [['lr', 'active']] : [];
+  const all = marks.map((m) => own(INTERRUPT_MARKS[m]));
+  return { ...build('interrupt', all, 0, marks.indexOf('status_read'), { preempted, asides }), marks };
 }
 
 /** Injection proper, on Xen's clock alone: needs the trace points. */
-export function injectionPlan(): SpanPlan {
+export function injectionPlan(hooks: Hooks): SpanPlan {
+  const marks = ['inject', ...(exact(hooks) ? ['runs'] : []), 'lr', 'active', 'retired'] as InterruptMark[];
   return build(
     'injection',
-    [
-      { name: 'inject', clock: 'xen', what: 'vGIC injects' },
-      { name: 'lr', clock: 'xen', what: 'list register filled' },
-      { name: 'active', clock: 'xen', bound: 'no-later-than', what: 'seen active' },
-      { name: 'retired', clock: 'xen', bound: 'no-later-than', what: 'retired' },
-    ],
+    marks.map((m) => INTERRUPT_MARKS[m]),
     0,
-    1,
+    marks.indexOf('lr'),
+    { preempted: exact(hooks) ? ['runs'] : [] },
   );
 }
 
@@ -116,27 +152,54 @@ export function requestPlan(hooks: Hooks): SpanPlan {
   );
 }
 
-function build(family: SpanFamily, marks: readonly Mark[], totalFrom: number, totalTo: number): SpanPlan {
+interface Extras {
+  /** Boundaries at which stages begin that preemption of the vCPU is known of. */
+  readonly preempted?: readonly string[];
+  /** Stages beside the chain, by the names of their ends: their last boundaries come behind the chain's. */
+  readonly asides?: readonly (readonly [string, string])[];
+}
+
+/** `totalFrom`, `totalTo`: indices of the marks between which the total is taken. */
+function build(
+  family: SpanFamily,
+  marks: readonly Mark[],
+  totalFrom: number,
+  totalTo: number,
+  { preempted = [], asides = [] }: Extras = {},
+): SpanPlan {
   const boundaries: Boundary[] = marks.map((m) => ({
     name: m.name,
     clock: m.clock,
     bound: m.bound ?? 'exact',
   }));
+  const stage = (a: Mark, b: Mark, inTotal: boolean): Stage => ({
+    name: `${a.name}→${b.name}`,
+    title: `${a.what} → ${b.what}`,
+    from: a.name,
+    to: b.name,
+    crossesClocks: a.clock !== b.clock,
+    bound: a.bound === 'no-later-than' || b.bound === 'no-later-than' ? 'no-later-than' : 'exact',
+    inTotal,
+    preempted: preempted.indexOf(a.name),
+  });
+  const named = (name: string): Mark => marks.find((m) => m.name === name)!;
   const stages: Stage[] = [];
-  for (let k = 0; k + 1 < marks.length; k++) {
-    const a = marks[k]!;
-    const b = marks[k + 1]!;
-    const late = a.bound === 'no-later-than' || b.bound === 'no-later-than';
+  const chain = marks.length - asides.length;
+  for (let k = 0; k + 1 < chain; k++)
+    stages.push(stage(marks[k]!, marks[k + 1]!, k >= totalFrom && k < totalTo));
+  for (const [from, to] of asides) stages.push({ ...stage(named(from), named(to), false), preempted: -1 });
+  if (preempted.length > 0) {
     stages.push({
-      name: `${a.name}→${b.name}`,
-      title: `${a.what} → ${b.what}`,
-      from: a.name,
-      to: b.name,
-      crossesClocks: a.clock !== b.clock,
-      bound: late ? 'no-later-than' : 'exact',
-      inTotal: k >= totalFrom && k < totalTo,
+      name: PREEMPTED,
+      title: 'vCPU preempted (in no other stage)',
+      from: marks[totalFrom]!.name,
+      to: marks[totalTo]!.name,
+      crossesClocks: false,
+      bound: 'exact',
+      inTotal: true,
+      preempted: -1,
     });
   }
   const title = `${marks[totalFrom]!.what} → ${marks[totalTo]!.what}`;
-  return { family, title, boundaries, stages, totalFrom, totalTo };
+  return { family, title, boundaries, stages, totalFrom, totalTo, preempted };
 }

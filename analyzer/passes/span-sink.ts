@@ -12,7 +12,7 @@ export class SpanSink {
 
   constructor(plan: SpanPlan, consumers: readonly SpanConsumer[], capacity?: number) {
     this.plan = plan;
-    this.batch = new SpanBatch(plan.boundaries.length, capacity);
+    this.batch = new SpanBatch(plan.boundaries.length, capacity, plan.preempted.length);
     this.consumers = consumers;
   }
 

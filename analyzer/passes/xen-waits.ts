@@ -1,19 +1,12 @@
-import type { AxisLine } from '../../trace/axis.ts';
 import { K, RUNSTATE } from '../../trace/events.ts';
 import { IOREQ_TYPE, ioreqType } from '../../trace/ioreq.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { RecordQueue } from './record-queue.ts';
+import type { VcpuStates } from './vcpu-states.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
-const { XEN_RUNSTATE, XEN_WAKE, ARM_S2_ABORT, ARM_S2_RESUME, ARM_IOREQ_SEND, ARM_IOREQ_DONE } = K;
+const { ARM_S2_ABORT, ARM_S2_RESUME, ARM_IOREQ_SEND, ARM_IOREQ_DONE } = K;
 const { RUNNING, OFFLINE } = RUNSTATE;
-
-/** 1 for the kinds that this pass looks at. Hypervisor kinds are below 100; the mask keeps the index inside. */
-const KIND_MASK = 511;
-const WANTED = new Uint8Array(KIND_MASK + 1);
-for (const k of [XEN_RUNSTATE, XEN_WAKE, ARM_S2_ABORT, ARM_S2_RESUME, ARM_IOREQ_SEND, ARM_IOREQ_DONE])
-  WANTED[k] = 1;
-const SELECT_ROWS = 1024;
 
 /** Fields of one ioreq as the hypervisor saw it; times in trace-axis ns, NaN where not seen. */
 export const X = {
@@ -32,8 +25,14 @@ export const X = {
   INFO: 12,
   /** SPAN_FLAG bits known on this side. */
   FLAGS: 13,
+  /** Preemption of the vCPU, ns: trap to send, to done (from `running` if it waited), done to resume. */
+  LOST_TRAP: 14,
+  LOST_RUNNING: 15,
+  LOST_DONE: 16,
+  /** VcpuStates.preempted at the trap. */
+  PREEMPTED: 17,
 } as const;
-export const X_WIDTH = 14;
+export const X_WIDTH = 18;
 // As the module's own constants: the JIT does not take exported ones for constant.
 const AT = X;
 const WIDTH = X_WIDTH;
@@ -51,7 +50,8 @@ export interface XenCounts {
 }
 
 /**
- * The hypervisor's side of every ioreq of one domain, a record each, in the order of their ends on each vCPU.
+ * The hypervisor's side of every ioreq of one domain, a record each, in the order of their ends on each vCPU; its rows
+ * come from HypervisorEvents.
  *
  * With the Arm trace points: ABORT, SEND, (running→offline, WAKE, offline→runnable→running), DONE, RESUME; an
  * INVALIDATE is sent outside a trap and ends with DONE. Without them the wait alone shows, as
@@ -62,54 +62,19 @@ export class XenWaits {
   readonly counts: XenCounts = { offline: 0, send: 0, done: 0, handledInXen: 0, cut: 0 };
   /** Finished records by vCPU. */
   readonly queues: RecordQueue[];
-  private readonly domid: number;
   private readonly patched: boolean;
+  private readonly states: VcpuStates | undefined;
   private readonly open: Float64Array;
-  /** Scratch of `select`. */
-  private readonly ours = new Int32Array(SELECT_ROWS);
+  /** VcpuStates.preempted at the last instant of the open ioreq. */
+  private readonly marks: Float64Array;
 
-  constructor(domid: number, vcpus: number, patched: boolean) {
-    this.domid = domid;
+  /** `states`: of the same vCPUs, told of every record before this pass; undefined if preemption cannot be seen. */
+  constructor(vcpus: number, patched: boolean, states: VcpuStates | undefined) {
     this.patched = patched;
+    this.states = states;
     this.queues = Array.from({ length: vcpus }, () => new RecordQueue(WIDTH));
     this.open = new Float64Array(vcpus * WIDTH).fill(NaN);
-  }
-
-  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
-    const { scale, shift } = line;
-    const { kind, domid, vcpu, ts } = batch;
-    const rows = this.ours;
-    let begin = from;
-    while (begin < to) {
-      const end = Math.min(to, begin + rows.length);
-      const n = this.select(kind, domid, begin, end);
-      begin = end;
-      for (let r = 0; r < n; r++) {
-        const i = rows[r]!;
-        const v = vcpu[i]!;
-        if (v >= this.queues.length) continue;
-        const t = ts[i]! * scale + shift;
-        const k = kind[i]!;
-        if (k === XEN_RUNSTATE) this.runstate(v, batch.arg0[i]!, batch.arg1[i]!, t);
-        else if (k === XEN_WAKE) this.wake(v, t);
-        else this.tracePoint(batch, i, k, v, t);
-      }
-    }
-  }
-
-  /**
-   * Indices of the rows that concern the domain, into `ours`. Kinds and domains come in an order that no branch
-   * predictor knows, so this loop has no branch: every index is written, and the next one over it if it is not
-   * wanted.
-   */
-  private select(kind: Uint16Array, domid: Uint16Array, begin: number, end: number): number {
-    const { ours, domid: domain } = this;
-    let n = 0;
-    for (let i = begin; i < end; i++) {
-      ours[n] = i;
-      n += WANTED[kind[i]! & KIND_MASK]! & +(domid[i] === domain);
-    }
-    return n;
+    this.marks = new Float64Array(vcpus).fill(NaN);
   }
 
   /** Begin of the ioreq that is open on `vcpu`, axis ns; NaN if none is. */
@@ -131,7 +96,7 @@ export class XenWaits {
     }
   }
 
-  private runstate(v: number, old: number, now: number, t: number): void {
+  runstate(v: number, old: number, now: number, t: number): void {
     const at = v * WIDTH;
     const open = this.open;
     if (now === OFFLINE && old === RUNNING) {
@@ -142,8 +107,10 @@ export class XenWaits {
           this.reset(at);
         }
         open[at + AT.OFFLINE] = t;
-      } else if (!Number.isNaN(open[at + AT.SEND]!) && Number.isNaN(open[at + AT.OFFLINE]!)) {
-        open[at + AT.OFFLINE] = t;
+      } else if (!Number.isNaN(open[at + AT.SEND]!) && Number.isNaN(open[at + AT.DONE]!)) {
+        if (Number.isNaN(open[at + AT.OFFLINE]!)) open[at + AT.OFFLINE] = t;
+        // Woken for nothing, it waits again: the wake that counts is the last one.
+        open[at + AT.WAKE] = open[at + AT.RUNNING] = NaN;
       }
       return;
     }
@@ -151,17 +118,18 @@ export class XenWaits {
     if (old === OFFLINE && Number.isNaN(open[at + AT.WAKE]!)) open[at + AT.WAKE] = t;
     if (now === RUNNING && Number.isNaN(open[at + AT.RUNNING]!)) {
       open[at + AT.RUNNING] = t;
-      if (!this.patched) this.emit(v, AT.OFFLINE, t);
+      if (this.patched) this.mark(v);
+      else this.emit(v, AT.OFFLINE, t);
     }
   }
 
-  private wake(v: number, t: number): void {
+  wake(v: number, t: number): void {
     const at = v * WIDTH;
     const begun = this.patched ? this.open[at + AT.SEND]! : this.open[at + AT.OFFLINE]!;
     if (!Number.isNaN(begun) && Number.isNaN(this.open[at + AT.WAKE]!)) this.open[at + AT.WAKE] = t;
   }
 
-  private tracePoint(batch: EventColumns, i: number, kind: number, v: number, t: number): void {
+  tracePoint(batch: EventColumns, i: number, kind: number, v: number, t: number): void {
     const at = v * WIDTH;
     const open = this.open;
     switch (kind) {
@@ -169,6 +137,7 @@ export class XenWaits {
         if (!Number.isNaN(open[at + AT.SEND]!)) this.counts.cut++;
         this.reset(at);
         open[at + AT.TRAP] = t;
+        open[at + AT.PREEMPTED] = this.mark(v);
         break;
       case ARM_IOREQ_SEND:
         this.counts.send++;
@@ -178,6 +147,7 @@ export class XenWaits {
           this.reset(at);
         }
         open[at + AT.SEND] = t;
+        open[at + AT.LOST_TRAP] = this.sinceMark(v);
         open[at + AT.ADDR_LO] = batch.addr[2 * i]!;
         open[at + AT.ADDR_HI] = batch.addr[2 * i + 1]!;
         open[at + AT.DATA_LO] = batch.data[2 * i]!;
@@ -187,6 +157,7 @@ export class XenWaits {
         this.counts.done++;
         if (Number.isNaN(open[at + AT.SEND]!)) break;
         open[at + AT.DONE] = t;
+        open[at + AT.LOST_RUNNING] = this.sinceMark(v);
         if (ioreqType(open[at + AT.INFO]!) === IOREQ_TYPE.INVALIDATE || Number.isNaN(open[at + AT.TRAP]!)) {
           this.emit(v, AT.SEND, t);
         }
@@ -199,9 +170,23 @@ export class XenWaits {
           break;
         }
         open[at + AT.RESUME] = t;
+        open[at + AT.LOST_DONE] = this.sinceMark(v);
         this.emit(v, AT.TRAP, t);
         break;
     }
+  }
+
+  /** An instant of the open ioreq: preemption is counted anew from here. Gives the vCPU's reading, ns. */
+  private mark(v: number): number {
+    const reading = this.states === undefined ? NaN : this.states.preempted[v]!;
+    this.marks[v] = reading;
+    return reading;
+  }
+
+  /** Preemption since the last instant, ns; NaN if there was none. */
+  private sinceMark(v: number): number {
+    const before = this.marks[v]!;
+    return this.mark(v) - before;
   }
 
   private emit(v: number, start: number, end: number): void {

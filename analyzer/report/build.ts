@@ -12,8 +12,11 @@ import { Slowest } from '../stats/slowest.ts';
 import type { TraceView } from '../view.ts';
 import { durationNs } from '../view.ts';
 import { countsReport } from './counts.ts';
-import type { ClockReport, DepthReport, GroupReport, Report, SlowSpan } from './document.ts';
+import { endToEndReport } from './end-to-end.ts';
+import type { ClockReport, DepthReport, GroupReport, Report, SlowSpan, TargetReport } from './document.ts';
+import { estimateReports } from './estimates.ts';
 import { distribution, familyReport, leftOut, stageReports } from './families.ts';
+import { lineReports } from './lines.ts';
 import { attachEvents, describeSlow } from './slow-spans.ts';
 
 export interface AnalyzeOptions {
@@ -35,6 +38,8 @@ class Collector {
   readonly slowest = new Map<SpanFamily, Slowest>();
   readonly groups = new Map<SpanFamily, Map<number, FamilyStats>>();
   readonly perDevice = new Map<SpanFamily, Float64Array>();
+  /** By what the target vCPU did (`type`), of the families that tell. */
+  readonly targets = new Map<SpanFamily, Map<number, FamilyStats>>();
   groupsCut = false;
   private readonly by: readonly GroupKey[];
 
@@ -46,6 +51,7 @@ class Collector {
       this.slowest.set(plan.family, new Slowest(plan, slowest));
       this.groups.set(plan.family, new Map());
       this.perDevice.set(plan.family, new Float64Array(devices));
+      if (plan.boundaries.some((b) => b.name === 'runs')) this.targets.set(plan.family, new Map());
     }
   }
 
@@ -60,6 +66,8 @@ class Collector {
       slowest.add(batch, i);
       if (batch.device[i] !== NO_DEVICE) perDevice[batch.device[i]!]!++;
     }
+    const targets = this.targets.get(family);
+    if (targets !== undefined) for (let i = 0; i < batch.length; i++) this.addTarget(targets, plan, batch, i);
     if (this.by.length === 0) return;
     for (let i = 0; i < batch.length; i++) {
       const key = compositeKey(family, this.by, batch, i);
@@ -76,6 +84,13 @@ class Collector {
       group.add(batch, i);
     }
   };
+
+  private addTarget(targets: Map<number, FamilyStats>, plan: SpanPlan, batch: SpanBatch, i: number): void {
+    const target = batch.type[i]!;
+    let stats = targets.get(target);
+    if (stats === undefined) targets.set(target, (stats = new FamilyStats(plan)));
+    stats.add(batch, i);
+  }
 }
 
 /** Analyzes a trace into one document. Reads the events twice, streaming; a third time for the slowest spans. */
@@ -135,16 +150,24 @@ function document(
       ...familyReport(interruptSpans, plans.interrupt),
       raises: results.interrupts.raises,
       coalesced: Math.max(0, results.interrupts.raises - counts.interrupts),
+      end_to_end: endToEndReport(interruptSpans, results.hooks, stats('request')),
+      by_target: targetReports(collector, 'interrupt'),
+      lines: lineReports(results, devices),
       injection:
         plans.injection === undefined
           ? null
-          : { ...familyReport(stats('injection'), plans.injection), by_spi: results.injections },
+          : {
+              ...familyReport(stats('injection'), plans.injection),
+              by_spi: results.injections,
+              by_target: targetReports(collector, 'injection'),
+            },
     },
     requests: {
       ...familyReport(stats('request'), plans.request),
       bytes: stats('request')?.amount ?? 0,
       depth: depthReports(results, devices),
     },
+    estimates: estimateReports(manifest, results, plans),
     groups: groupReports(collector, options.by ?? [], devices),
     slowest: { mmio, interrupts, requests },
     percentile_error: PERCENTILE_ERROR,
@@ -167,6 +190,23 @@ function clockReport(manifest: Manifest): ClockReport {
     log_steady_error_ns: logClock?.steadyErrorNs ?? null,
     log_warning: logClock?.warning ?? null,
   };
+}
+
+/** RUNSTATE numbers by name, busy ones first. */
+const TARGETS = ['running', 'runnable', 'blocked', 'offline'] as const;
+
+function targetReports(collector: Collector, family: SpanFamily): TargetReport[] {
+  const targets = [...(collector.targets.get(family) ?? [])].sort((a, b) => a[0] - b[0]);
+  return targets.map(([target, stats]) => {
+    const left = leftOut(stats);
+    return {
+      target: TARGETS[target] ?? 'unknown',
+      count: stats.total.count + left.reduce((sum, l) => sum + l.count, 0),
+      total: distribution(stats.total),
+      stages: stageReports(stats),
+      left_out: left,
+    };
+  });
 }
 
 function depthReports(results: PassResults, devices: readonly DeviceFacts[]): DepthReport[] {

@@ -26,9 +26,16 @@ export interface Report {
   interrupts: FamilyReport & {
     raises: number;
     coalesced: number;
-    injection: (FamilyReport & { by_spi: InjectionCounts[] }) | null;
+    /** Every stage from the device model's raise to the guest's acknowledge, the ones not seen too. */
+    end_to_end: EndToEndReport;
+    /** Empty without trace points and runstates. */
+    by_target: TargetReport[];
+    lines: LineReport[];
+    injection: (FamilyReport & { by_spi: InjectionCounts[]; by_target: TargetReport[] }) | null;
   };
   requests: FamilyReport & { bytes: number; depth: DepthReport[] };
+  /** How the numbers of an unpatched Xen stand to what they are taken for; empty with trace points. */
+  estimates: EstimateReport[];
   groups: GroupReport[];
   slowest: { mmio: SlowSpan[]; interrupts: SlowSpan[]; requests: SlowSpan[] };
   /** How far a percentile of more than 4096 values may be off, relative; smaller samples are exact. */
@@ -54,6 +61,22 @@ export interface ClockReport {
   /** The latter if the log's clock kept one rate; null if it certainly did not. */
   log_steady_error_ns: number | null;
   log_warning: string | null;
+}
+
+/** By what rule a number that stands for something not seen is wrong (analyzer/truth/rules.ts). */
+export interface EstimateReport {
+  id: string;
+  /** Path of the number in this report. */
+  of: string;
+  stands_for: string;
+  error: 'too short' | 'too long' | 'either way';
+  statement: string;
+  /** It follows from the order of events; else it was seen to be so. */
+  certain: boolean;
+  /** What the clocks add to it, ns; null: nothing. */
+  clock_error_ns: number | null;
+  /** The most that can be missing, over all waits of the domain's vCPUs, where something bounds it. */
+  at_most: Distribution | null;
 }
 
 export interface Counts {
@@ -121,11 +144,81 @@ export interface FamilyReport {
   staged: Distribution;
   /** Of `total`: answered (ioeventfd) or raised (irqfd) by Dom0's kernel. */
   in_kernel: Distribution;
+  /** Of `staged`: preemption of the vCPU, in those spans that had any; null where it cannot be seen. */
+  preempted: Distribution | null;
   stages: StageReport[];
   left_out: { why: string; count: number }[];
   /** Totals in buckets of half an octave, ascending, empty ones between left in; first bucket may be negative. */
   histogram: HistogramBucket[];
   plan: SpanPlan | null;
+}
+
+/** One stage of the whole way of an interrupt. */
+export interface EndToEndStage extends Distribution {
+  name: string;
+  title: string;
+  from: string;
+  to: string;
+  seen: boolean;
+  /** Why it was not seen; null if it was. */
+  why: string | null;
+  /** Names of the unseen stages that a seen one stands for as their sum. */
+  sum_of: string[];
+  in_total: boolean;
+  bound: 'exact' | 'no-later-than';
+  share: number | null;
+}
+
+export interface EndToEndReport {
+  /** In order of time. */
+  stages: EndToEndStage[];
+  /** What comes before the raise: the stage of the virtio requests that ends with it; null if no request is seen. */
+  before: (Distribution & { name: string; title: string; family: 'requests' }) | null;
+}
+
+/** Interrupts whose target vCPU did the same thing when they were injected. */
+export interface TargetReport {
+  /** Xen's runstate: running, runnable (preempted, or being woken already), blocked (idle), offline (in an ioreq). */
+  target: 'running' | 'runnable' | 'blocked' | 'offline' | 'unknown';
+  /** Interrupts of this kind, those in no number too. */
+  count: number;
+  total: Distribution;
+  stages: StageReport[];
+  left_out: { why: string; count: number }[];
+}
+
+/** One device line: what became of its raises. null: not seen without trace points. */
+export interface LineReport {
+  spi: number;
+  device: string;
+  /** set_irq_level(1) and signals of an irqfd; null without a probe on them. */
+  raised: number | null;
+  /** Of these: while the hypervisor was traced. */
+  raised_while_traced: number | null;
+  injected: number | null;
+  lr: number | null;
+  repended: number | null;
+  merged: number | null;
+  already_queued: number | null;
+  lowered: number | null;
+  retired: number | null;
+  /** Runs of the guest's handler: its reads of InterruptStatus. */
+  taken: number;
+  /** What the trace's edges cut: queued or in a list register at its end, and since before it. */
+  queued_at_end: number | null;
+  in_lr_at_end: number | null;
+  queued_before: number | null;
+  in_lr_before: number | null;
+  identities: LineIdentity[];
+}
+
+export interface LineIdentity {
+  /** E.g. 'injected = lr + repended + merged + already_queued'. */
+  what: string;
+  /** The two sides, with what the edges of the trace cut put right. */
+  left: number;
+  right: number;
+  holds: boolean;
 }
 
 export interface HistogramBucket {
@@ -163,6 +256,8 @@ export interface SlowSpan {
   amount: number;
   /** The instants of this span, with the source each was read in. */
   boundaries: { name: string; clock: BoundaryClock; at_ns: number | null }[];
+  /** The lengths of its stages, without preemption, which is one of them where it can be seen. */
+  stages: { name: string; in_total: boolean; ns: number | null }[];
   /** Events of its vCPU and its device model's threads while it was open. */
   events: { at_ns: number; source: string; cpu: number; event: string; detail: string }[];
   events_cut: boolean;

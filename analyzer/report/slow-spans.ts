@@ -17,6 +17,7 @@ const {
   ARM_VIRQ_ACTIVE,
   ARM_VIRQ_INJECT,
   ARM_VIRQ_LR,
+  ARM_VIRQ_MERGED,
   ARM_VIRQ_RETIRED,
   DM_IOREQ,
   DM_IOREQ_READ_DONE,
@@ -55,6 +56,7 @@ export function describeSlow(slowest: Slowest | undefined, devices: readonly Dev
     vcpu: s.vcpu === 0xffff ? null : s.vcpu,
     amount: s.amount,
     boundaries: plan.boundaries.map((b, k) => ({ name: b.name, clock: b.clock, at_ns: known(s.at[k]!) })),
+    stages: plan.stages.map(({ name, inTotal }, k) => ({ name, in_total: inTotal, ns: known(s.stages[k]!) })),
     events: [],
     events_cut: false,
   }));
@@ -151,6 +153,7 @@ function detailOf(batch: EventColumns, i: number): string {
     case ARM_VIRQ_INJECT:
     case ARM_VIRQ_LR:
     case ARM_VIRQ_ACTIVE:
+    case ARM_VIRQ_MERGED:
     case ARM_VIRQ_RETIRED:
       return `virq ${a0}`;
     default:

@@ -1,5 +1,5 @@
 import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
-import { SPAN_FLAG } from '../../trace/spans.ts';
+import { PREEMPTED, SPAN_FLAG, StageLengths } from '../../trace/spans.ts';
 import { Histogram } from './histogram.ts';
 
 /** Why a span is in no percentile. Each left-out span is counted under the first that applies. */
@@ -13,7 +13,7 @@ export const LEFT_OUT = [
 
 /**
  * Distributions of one family, whole or of a group. `total` has every span that counts; the stages only those
- * in which every boundary of the total was seen, so that stage by stage they add up to `staged`, their total.
+ * in which every stage of the total was seen, so that stage by stage they add up to `staged`, their total.
  */
 export class FamilyStats {
   readonly plan: SpanPlan;
@@ -21,13 +21,24 @@ export class FamilyStats {
   readonly staged = new Histogram();
   /** Of `total`: spans that Dom0's kernel answered or raised by itself; they lack the device model's stages. */
   readonly inKernel = new Histogram();
+  /** Of `staged`: preemption in the total, of those spans that had any. */
+  readonly preempted = new Histogram();
   readonly stages: readonly Histogram[];
   readonly leftOut = new Uint32Array(LEFT_OUT.length);
   /** Sum of the `amount` column over counted spans: bytes of requests, raises of interrupts. */
   amount = 0;
+  private readonly lengths: StageLengths;
+  private readonly inTotal: readonly boolean[];
+  private readonly preemptedAt: number;
+  /** Scratch of `add`: lengths of the stages of one span. */
+  private readonly of: Float64Array;
 
   constructor(plan: SpanPlan) {
     this.plan = plan;
+    this.lengths = new StageLengths(plan);
+    this.inTotal = plan.stages.map((s) => s.inTotal);
+    this.preemptedAt = plan.stages.findIndex((s) => s.name === PREEMPTED);
+    this.of = new Float64Array(plan.stages.length);
     this.stages = plan.stages.map(() => new Histogram());
   }
 
@@ -42,15 +53,19 @@ export class FamilyStats {
     this.total.record(total);
     if ((batch.flags[i]! & SPAN_FLAG.KERNEL) !== 0) this.inKernel.record(total);
     this.amount += batch.amount[i]!;
-    const { plan, stages } = this;
+    const { stages, lengths, inTotal, of } = this;
     let complete = true;
-    for (let b = plan.totalFrom; b <= plan.totalTo; b++) if (Number.isNaN(batch.at[b]![i]!)) complete = false;
+    for (let k = 0; k < stages.length; k++) {
+      of[k] = lengths.ns(batch, k, i);
+      if (inTotal[k]! && Number.isNaN(of[k]!)) complete = false;
+    }
     if (complete) this.staged.record(total);
     for (let k = 0; k < stages.length; k++) {
-      const inTotal = k >= plan.totalFrom && k < plan.totalTo;
-      if (inTotal && !complete) continue;
-      const length = batch.at[k + 1]![i]! - batch.at[k]![i]!;
-      if (!Number.isNaN(length)) stages[k]!.record(length);
+      if (!complete && inTotal[k]!) continue;
+      if (!Number.isNaN(of[k]!)) stages[k]!.record(of[k]!);
+    }
+    if (complete && this.preemptedAt >= 0 && of[this.preemptedAt]! > 0) {
+      this.preempted.record(of[this.preemptedAt]!);
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
+import { StageLengths } from '../../trace/spans.ts';
 import { leftOutReason } from './family-stats.ts';
 
 /** One span taken out of its batch: for lists of a few. */
@@ -15,6 +16,8 @@ export interface SpanRecord {
   value: number;
   /** Boundary times in the plan's order, NaN where not seen. */
   at: number[];
+  /** Lengths of the plan's stages, ns. */
+  stages: number[];
 }
 
 /** The `limit` spans of a family with the largest totals, slowest first; ties by start. */
@@ -23,9 +26,11 @@ export class Slowest {
   private readonly limit: number;
   private readonly kept: SpanRecord[] = [];
   private threshold = -Infinity;
+  private readonly lengths: StageLengths;
 
   constructor(plan: SpanPlan, limit: number) {
     this.plan = plan;
+    this.lengths = new StageLengths(plan);
     this.limit = limit;
   }
 
@@ -44,6 +49,7 @@ export class Slowest {
       amount: batch.amount[i]!,
       value: batch.value[i]!,
       at: batch.at.map((column) => column[i]!),
+      stages: this.plan.stages.map((_, k) => this.lengths.ns(batch, k, i)),
     });
     // Trimmed only when twice as long: a sort every `limit` spans instead of one a span.
     if (this.kept.length >= 2 * this.limit) this.trim();

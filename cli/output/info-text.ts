@@ -1,6 +1,7 @@
 import type { ClockRelation, LogClock, Manifest, SourceFacts } from '../../trace/manifest.ts';
 import type { OpenTrace } from '../../trace/open.ts';
 import { escapeText } from './escape.ts';
+import { tracePointsText } from './record-summary.ts';
 import type { Style } from './style.ts';
 import { table } from './table.ts';
 import { bytes, count, duration, frequency, hex } from './units.ts';
@@ -49,6 +50,8 @@ function facts({ dir, manifest, writtenAs }: OpenTrace): string {
   if (recording !== undefined) {
     const { started, domain, hooks, refused, triggered, flightBytes, only = [] } = recording;
     lines.push(['recorded', `domain ${domain} from ${started}, hooks ${hooks.join(', ')}`]);
+    const { tracePoints } = recording;
+    if (tracePoints !== undefined) lines.push(['trace points', tracePointsText(tracePoints)]);
     for (const { hook, why } of refused) lines.push(['without', `${hook}: ${why}`]);
     if (only.length > 0) lines.push(['only', `accesses to ${only.join(', ')}`]);
     if (flightBytes !== undefined) lines.push(['kept', `the last ${bytes(flightBytes)} of raw records`]);
@@ -172,13 +175,24 @@ function clockText({
   maxErrorNs,
   rate,
   methods,
+  exact,
+  estimate,
   warning,
 }: ClockRelation): string {
   const lines = [
     `  ${escapeText(xen)} = ${escapeText(dom0)} + ${(offsetNs / 1e9).toFixed(9)} s, within ±${duration(errorNs)} ` +
       `at the beginning, ±${duration(maxErrorNs)} at worst; drift ${(rate * 1e9).toPrecision(3)} ppb`,
-    ...methods.map(({ name, pairs }) => `  ${count(pairs)} bounds: ${escapeText(name)}`),
+    ...methods.map(
+      ({ name, pairs }) =>
+        `  ${count(pairs)} ${exact === true ? 'samples, exact' : 'bounds'}: ${escapeText(name)}`,
+    ),
   ];
+  if (estimate !== undefined) {
+    const off = Math.abs(estimate.offsetNs - offsetNs);
+    lines.push(
+      `  an unpatched Xen would have given ±${duration(estimate.maxErrorNs)}: ${duration(off)} off the truth`,
+    );
+  }
   if (warning !== undefined) lines.push(`  doubtful: ${escapeText(warning)}`);
   return lines.join('\n');
 }

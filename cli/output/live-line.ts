@@ -83,6 +83,8 @@ export function liveText(
     if (dom0.count > 0) parts.push(`in Dom0 p50 ${duration(dom0.p50)} p99 ${duration(dom0.p99)}`);
     if (now.xenEvents > 0 && now.losses > 0) parts.push(`${now.losses} gaps`);
   }
+  if (status.tracePoints !== undefined)
+    parts.push(status.tracePoints === 'none' ? 'Xen unpatched' : 'Xen patched');
   parts.push(lost === 0 ? 'nothing lost' : `${count(lost)} LOST`);
   parts.push(`buffers ${Math.round(fill * 100)} % of ${bytes(bufferKib * 1024)}`, bytes(rawBytes));
   return parts.join(' · ');

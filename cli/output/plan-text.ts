@@ -14,6 +14,9 @@ export function planText(view: HostView, plan: RecordPlan, style: Style): string
     ...plan.refused.map(
       ({ hook, why }) => `  ${hook.padEnd(10)}${style.yellow('not to be had')}: ${escapeText(why)}`,
     ),
+    ...(plan.timekeeper !== undefined && 'why' in plan.timekeeper
+      ? [`  ${'clock'.padEnd(10)}${style.yellow('only estimated')}: ${escapeText(plan.timekeeper.why)}`]
+      : []),
     '',
     style.bold('What would be written on the host, in this order'),
     'PID and START: of the shell that does it.',

@@ -5,7 +5,10 @@ import type { HookName } from '../../collector/probes/hooks.ts';
 import type { DeviceModelView, HostView } from '../../collector/probes/host-view.ts';
 import type { RecordPlan } from '../../collector/probes/plan.ts';
 import { TRACE_CLOCK } from '../../collector/probes/plan.ts';
+import type { TracePoints } from '../../trace/recording-facts.ts';
+import { CLOCK_SYMBOL, planTimekeeper } from '../../collector/probes/timekeeper.ts';
 import { escapeText } from './escape.ts';
+import { tracePointsText } from './record-summary.ts';
 import type { Style } from './style.ts';
 import { table } from './table.ts';
 import { frequency, hex } from './units.ts';
@@ -37,7 +40,7 @@ export function probeTable(rows: readonly ProbeRow[], style: Style): string {
 }
 
 /** What the host can and cannot give, whatever the domain. */
-export function hostRows(name: string, survey: HostSurvey): ProbeRow[] {
+export function hostRows(name: string, survey: HostSurvey, points?: PointsLook): ProbeRow[] {
   const { kernel, xen, tracefs, root, lockdown } = survey;
   return [
     row('host', 'yes', name),
@@ -60,7 +63,9 @@ export function hostRows(name: string, survey: HostSurvey): ProbeRow[] {
       ? row('lockdown', 'no', 'confidentiality: tracing is forbidden until the next boot without it')
       : row('lockdown', 'yes', lockdown === undefined ? 'none in force' : `${lockdown}: tracing is allowed`),
     ...tracefsRows(tracefs),
+    constantRow(survey),
     ...xentraceRows(survey.xentrace),
+    pointsRow(points),
   ];
 }
 
@@ -86,27 +91,52 @@ function tracefsRows(tracefs: HostView['tracefs']): ProbeRow[] {
   ];
 }
 
+/** Dom0's half of exactly joined clocks; the other is Xen's. */
+function constantRow(survey: HostSurvey): ProbeRow {
+  const what = 'clock constant';
+  const clock = survey.tracefs.clocks.includes(TRACE_CLOCK) ? TRACE_CLOCK : 'mono';
+  const plan = planTimekeeper(survey, clock);
+  return 'why' in plan
+    ? row(what, 'no', `${plan.why}: Xen's clock and Dom0's are joined by estimate`)
+    : row(
+        what,
+        'yes',
+        `${CLOCK_SYMBOL} can be read: on a patched Xen its clock and Dom0's are joined exactly`,
+      );
+}
+
 function xentraceRows({ path, running, bufferPages, refused }: HostView['xentrace']): ProbeRow[] {
-  const points = row(
-    'Xen trace points',
-    'open',
-    "the scheduler's are in every Xen with trace buffers; Arm ones only in a patched Xen: a recording shows them",
-  );
-  if (refused !== undefined) return [row('xentrace', 'no', refused), points];
-  if (path === undefined)
-    return [row('xentrace', 'no', 'not installed (Debian: xen-utils): no vCPU waits'), points];
+  if (refused !== undefined) return [row('xentrace', 'no', refused)];
+  if (path === undefined) return [row('xentrace', 'no', 'not installed (Debian: xen-utils): no vCPU waits')];
   if (running.length > 0) {
     const pids = running.join(', ');
     return [
       row('xentrace', 'no', `runs already (process ${pids}); Xen has one set of buffers: end it first`),
-      points,
     ];
   }
   const buffers =
     bufferPages === undefined
       ? 'no buffers yet: the first recording fixes their size until reboot'
       : `buffers of ${bufferPages} pages a CPU since an earlier use, until reboot`;
-  return [row('xentrace', 'yes', `${path}; ${buffers}`), points];
+  return [row('xentrace', 'yes', `${path}; ${buffers}`)];
+}
+
+/** What was found of Xen's Arm trace points, or why it could not be looked at; undefined: nobody looked. */
+export type PointsLook = TracePoints | { why: string } | undefined;
+
+const POINTS_STATE: Readonly<Record<TracePoints, ProbeState>> = { all: 'yes', some: 'partly', none: 'no' };
+
+function pointsRow(points: PointsLook): ProbeRow {
+  const what = 'Arm trace points';
+  if (points === undefined) {
+    return row(
+      what,
+      'open',
+      'only a patched Xen has them (docs/XEN-PATCH.md): a recording tells, or --xentrace, which traces for a second',
+    );
+  }
+  if (typeof points !== 'string') return row(what, 'open', points.why);
+  return row(what, POINTS_STATE[points], tracePointsText(points));
 }
 
 /** Domains of the host, for the table without one chosen. */
@@ -190,6 +220,8 @@ function hookRow(hook: HookName, view: HostView, plan: RecordPlan): ProbeRow {
   const whys = [...new Set(plan.refused.filter((refusal) => refusal.hook === hook).map(({ why }) => why))];
   const what2 = `${title}${whys.length === 0 ? '' : `: ${whys.join('; ')}`}`;
   if (hook === 'qemu') return qemuRow(what, title, view);
+  // Asked for of every Xen: whether this one has them is in a row of its own.
+  if (hook === 'points' && plan.hooks.includes(hook)) return row(what, 'open', what2);
   if (plan.hooks.includes(hook)) return row(what, whys.length === 0 ? 'yes' : 'partly', what2);
   if (whys.length > 0) return row(what, 'no', what2);
   return row(what, 'no', `${title}: ${withoutEventfd(hook, view) ?? 'nothing of it on this host'}`);

@@ -1,4 +1,5 @@
-import type { SourceFacts } from '../../trace/manifest.ts';
+import type { ClockRelation, SourceFacts } from '../../trace/manifest.ts';
+import type { TracePoints } from '../../trace/recording-facts.ts';
 import type { ImportResult } from '../../collector/import.ts';
 import { escapeText } from './escape.ts';
 import { bytes, count, duration } from './units.ts';
@@ -13,9 +14,27 @@ export function recordSummary({ dir, manifest, interrupted }: ImportResult): str
     devices.length === 0 ? 'no devices seen' : devices.map(({ name }) => name).join(', '),
     lossText(sources, manifest.recording?.flightBytes),
   ];
-  if (clock !== undefined) parts.push(`clocks joined within ±${duration(clock.maxErrorNs)}`);
+  if (clock !== undefined) parts.push(clocksText(clock));
   parts.push(`ended: ${manifest.ended}`);
-  return `${escapeText(dir)}: ${parts.map(escapeText).join('; ')}\nnext: trace analyze ${escapeText(dir)}`;
+  const lines = [`${escapeText(dir)}: ${parts.map(escapeText).join('; ')}`];
+  const points = manifest.recording?.tracePoints;
+  if (points !== undefined) lines.push(tracePointsText(points));
+  return [...lines, `next: trace analyze ${escapeText(dir)}`].join('\n');
+}
+
+/** What a Xen with or without the Arm trace points means for what can be said. */
+export function tracePointsText(points: TracePoints): string {
+  switch (points) {
+    case 'all':
+      return 'Xen has the Arm trace points: traps, ioreqs and interrupts are exact';
+    case 'some':
+      return "Xen has Arm trace points that do not tell the counters' offsets: the clocks are estimated (docs/XEN-PATCH.md)";
+    case 'none':
+      return (
+        'Xen has no Arm trace points: stages in Xen are not exact, interrupt injection is not seen, the clocks are ' +
+        'estimated (docs/XEN-PATCH.md)'
+      );
+  }
 }
 
 /** What was lost, and which buffer to make larger. */
@@ -28,4 +47,11 @@ function lossText(sources: readonly SourceFacts[], flightBytes: number | undefin
     return `${count(n)} records of ${id} LOST: try a larger ${option}`;
   });
   return parts.join(', ');
+}
+
+/** How well the clocks are joined: 'clocks joined exactly (±1 ns)'. */
+export function clocksText({ exact, maxErrorNs }: ClockRelation): string {
+  return exact === true
+    ? `clocks joined exactly (±${duration(Math.max(1, maxErrorNs))})`
+    : `clocks joined within ±${duration(maxErrorNs)}`;
 }

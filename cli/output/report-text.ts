@@ -1,13 +1,18 @@
 import type {
   Distribution,
+  EndToEndStage,
   FamilyReport,
   GroupReport,
   HistogramBucket,
+  LineReport,
   Report,
   SlowSpan,
+  StageReport,
+  TargetReport,
 } from '../../analyzer/report/document.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import { escapeText } from './escape.ts';
+import { estimatesText } from './estimates-text.ts';
 import type { Style } from './style.ts';
 import type { Column } from './table.ts';
 import { table } from './table.ts';
@@ -18,9 +23,10 @@ export function reportText(report: Report, style: Style): string {
   const parts = [
     heading(report, style),
     family('MMIO trap latency', report.mmio, style),
-    family('Interrupts', report.interrupts, style, interruptNotes(report)),
+    interrupts(report, style),
     injection(report, style),
     family('Virtio requests', report.requests, style, requestNotes(report)),
+    estimatesText(report.estimates, style),
     groups(report, style),
     slowest(report, style),
   ];
@@ -110,22 +116,23 @@ const IN_KERNEL: Readonly<Record<SpanFamily, string>> = {
   request: '',
 };
 
-function family(name: string, f: FamilyReport, style: Style, notes: readonly string[] = []): string {
+function family(
+  name: string,
+  f: FamilyReport,
+  style: Style,
+  notes: readonly string[] = [],
+  stages: readonly (StageReport | EndToEndStage)[] = f.stages,
+): string {
   if (f.plan === null) return `${style.bold(name)}  ${style.dim('not in this trace')}`;
   if (f.total.count === 0 && f.left_out.length === 0)
     return `${style.bold(name)}  ${style.dim('none in this trace')}`;
-  const rows = [[f.title, ...numbers(f.total), '']];
-  for (const s of f.stages) {
-    // Upper bounds are marked, and so are stages that come after the total.
-    const mark = s.bound === 'no-later-than' ? '≤ ' : '  ';
-    const after = s.in_total ? '' : '  after';
-    rows.push([`${mark}${s.title}`, ...numbers(s), s.share === null ? after : bar(s.share)]);
-  }
+  const rows = [[f.title, ...numbers(f.total), ''], ...stages.map(stageRow)];
   if (f.in_kernel.count > 0)
     rows.push([`  of all, ${IN_KERNEL[f.plan.family]}`, ...numbers(f.in_kernel), '']);
   const lines = [
     style.bold(name),
     table([{ title: '' }, ...NUMBERS, { title: 'share of the mean' }], rows),
+    ...preempted(f),
     ...f.left_out.map((entry) => `left out: ${count(entry.count)} — ${entry.why}`),
     ...notes,
     ...histogram(f.histogram),
@@ -142,6 +149,28 @@ function family(name: string, f: FamilyReport, style: Style, notes: readonly str
   }
   lines.splice(2, 0, ...crossed.map((note) => style.dim(note)));
   return lines.join('\n');
+}
+
+function stageRow(s: StageReport | EndToEndStage): string[] {
+  // Upper bounds are marked, and so are stages that come after the total.
+  const mark = s.bound === 'no-later-than' ? '≤ ' : '  ';
+  if ('seen' in s && !s.seen) return [mark + s.title, ...numbers(s).fill('-'), `  ${s.why ?? 'not seen'}`];
+  const sum = 'seen' in s && s.sum_of.length > 0 ? 'together: ' : '';
+  const beside = s.in_total ? '' : s.from === 'lr' ? '  beside' : '  after';
+  return [mark + sum + s.title, ...numbers(s), s.share === null ? beside : bar(s.share)];
+}
+
+/** Stages leave preemption out; how many spans had any. */
+function preempted(f: FamilyReport): string[] {
+  const p = f.preempted;
+  // With trace points but without runstates; an unpatched trace's stages lie inside the vCPU's wait.
+  if (p === null && f.plan?.boundaries.some((b) => b.name === 'trap' || b.name === 'lr') === true)
+    return ["preemption of the vCPU is inside the stages: the scheduler's runstates are not in the trace"];
+  if (p === null || p.count === 0) return [];
+  return [
+    `preempted: the vCPU of ${count(p.count)} of ${count(f.staged.count)}, for ${duration(p.mean_ns ?? NaN)} on average` +
+      `, ${duration(p.max_ns ?? NaN)} at most; the stages leave it out`,
+  ];
 }
 
 function bar(share: number): string {
@@ -174,13 +203,63 @@ function mergePairs(buckets: readonly HistogramBucket[]): HistogramBucket[] {
   return merged.length > 24 ? mergePairs(merged) : merged;
 }
 
-function interruptNotes(report: Report): string[] {
-  const { raises, coalesced } = report.interrupts;
-  return coalesced === 0
-    ? []
-    : [
-        `${count(raises)} raises for ${count(report.counts.interrupts)} interrupts: ${count(coalesced)} coalesced`,
-      ];
+function interrupts(report: Report, style: Style): string {
+  const { interrupts: f } = report;
+  const { before, stages } = f.end_to_end;
+  const notes = [];
+  if (f.coalesced > 0) {
+    const runs = count(report.counts.interrupts);
+    notes.push(`${count(f.raises)} raises for ${runs} interrupts: ${count(f.coalesced)} coalesced`);
+  }
+  if (before !== null) {
+    notes.push(
+      `before the raise, as a stage of virtio requests: ${before.title}, p50 ${duration(before.p50_ns ?? NaN)}`,
+    );
+  }
+  return [
+    family('Interrupts, end to end', { ...f, histogram: [] }, style, notes, stages),
+    ...lines(f.lines),
+    ...histogram(f.histogram),
+  ].join('\n');
+}
+
+/** What became of the raises, line by line, and whether the sums hold that must. */
+function lines(list: readonly LineReport[]): string[] {
+  const used = list.filter((l) => (l.raised ?? 0) + (l.injected ?? 0) + l.taken > 0);
+  if (used.length === 0) return [];
+  const traced = used.some((l) => l.injected !== null);
+  const columns: [string, (l: LineReport) => number | null][] = [
+    ['raised', (l) => l.raised],
+    ['injected', (l) => l.injected],
+    ['list register', (l) => l.lr],
+    ['re-pended', (l) => l.repended],
+    ['merged', (l) => l.merged],
+    ['already queued', (l) => l.already_queued],
+    ['taken', (l) => l.taken],
+    ['retired', (l) => l.retired],
+    ['level 0', (l) => l.lowered],
+  ];
+  const shown = traced ? columns : columns.filter(([title]) => title === 'raised' || title === 'taken');
+  const rows = used.map((l) => [
+    `${escapeText(l.device)}, SPI ${l.spi}`,
+    ...shown.map(([, of]) => (of(l) === null ? '-' : count(of(l)!))),
+    ...(traced ? [identities(l)] : []),
+  ]);
+  const titles = shown.map(([title]) => ({ title, right: true }));
+  return [
+    '',
+    table([{ title: 'line' }, ...titles, ...(traced ? [{ title: 'sums' }] : [])], rows),
+    ...(traced ? ['injected = list register + re-pended + merged + already queued'] : []),
+  ];
+}
+
+function identities({ identities: list, queued_at_end: queued, in_lr_at_end: filled }: LineReport): string {
+  const broken = list.filter(({ holds }) => !holds);
+  if (broken.length > 0) {
+    return `DO NOT HOLD: ${broken.map(({ what, left, right }) => `${what}: ${count(left)}, ${count(right)}`).join('; ')}`;
+  }
+  const open = (queued ?? 0) + (filled ?? 0);
+  return open === 0 ? 'hold' : `hold; ${count(open)} open at the end`;
 }
 
 function requestNotes(report: Report): string[] {
@@ -196,26 +275,28 @@ function requestNotes(report: Report): string[] {
   return notes;
 }
 
+const TARGET_TEXT: Readonly<Record<TargetReport['target'], string>> = {
+  running: 'the vCPU ran',
+  runnable: 'it waited for a CPU',
+  blocked: 'it slept',
+  offline: 'it was in an ioreq of its own',
+  unknown: 'not known',
+};
+
 function injection(report: Report, style: Style): string {
   const { injection: f } = report.interrupts;
   if (f === null) return '';
-  const spis = f.by_spi.map((s) => [
-    `SPI ${s.spi}`,
-    ...[s.injected, s.lr, s.repended, s.merged, s.alreadyQueued, s.retired, s.lowered].map((n) => count(n)),
+  const text = family('Interrupt injection in Xen', { ...f, histogram: [] }, style);
+  if (f.by_target.length === 0) return text;
+  // Whether the target has to be woken makes two modes of one latency: apart, each has its percentiles.
+  const rows = f.by_target.flatMap((t) => [
+    [TARGET_TEXT[t.target], ...numbers(t.total)],
+    ...t.stages
+      .filter((s) => s.in_total && t.target !== 'running' && (s.from === 'inject' || s.from === 'runs'))
+      .filter((s) => s.name !== 'preempted')
+      .map((s) => [`  ${s.title}`, ...numbers(s)]),
   ]);
-  const titles = [
-    'injected',
-    'in list register',
-    're-pended',
-    'merged',
-    'already queued',
-    'retired',
-    'level 0',
-  ];
-  return [
-    family('Interrupt injection in Xen', { ...f, histogram: [] }, style),
-    table([{ title: '' }, ...titles.map((title) => ({ title, right: true }))], spis),
-  ].join('\n');
+  return `${text}\n\n${table([{ title: 'when it was injected' }, ...NUMBERS], rows)}`;
 }
 
 const FAMILY_NAMES = { mmio: 'MMIO', interrupts: 'Interrupts', requests: 'Requests' } as const;
@@ -283,14 +364,10 @@ function spanName(s: SlowSpan): string {
 function widest(s: SlowSpan): string {
   let best = '';
   let most = -Infinity;
-  for (let k = 0; k + 1 < s.boundaries.length; k++) {
-    const from = s.boundaries[k]!;
-    const to = s.boundaries[k + 1]!;
-    if (from.at_ns === null || to.at_ns === null) continue;
-    const length = to.at_ns - from.at_ns;
-    if (length > most) {
-      most = length;
-      best = `${from.name}→${to.name} ${duration(length)}`;
+  for (const { name, in_total: inTotal, ns } of s.stages) {
+    if (inTotal && ns !== null && ns > most) {
+      most = ns;
+      best = `${name} ${duration(ns)}`;
     }
   }
   return best;
