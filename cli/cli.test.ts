@@ -15,7 +15,7 @@ beforeAll(() => {
   scratch = mkdtempSync(join(tmpdir(), 'ioreq-trace-cli-'));
   execFileSync('tar', ['xf', join(ROOT, 'fixtures/captures/A2.tar.gz'), '-C', scratch]);
   build = buildForChild(['trace', 'collector', 'analyzer', 'cli']);
-});
+}, 60_000);
 afterAll(() => {
   removeBuild(build);
   rmSync(scratch, { recursive: true, force: true });
@@ -100,6 +100,7 @@ describe('the command line', () => {
     [['import', 'x', '-o', 'y', '--domid', '-1'], 'E_USAGE'],
     [['import', 'x', '-o', 'y', '--domid', '70000'], 'E_USAGE'],
     [['import', 'x', '-o', 'y', '--counter-hz', 'fast'], 'E_USAGE'],
+    [['import', 'x', '-o', 'y', '--without', 'points'], 'E_USAGE'],
   ])('%j is one line and exit code 2', async (args, code) => {
     const ran = await inside(args);
     expect(ran).toMatchObject({ code: 2, out: '' });

@@ -119,6 +119,8 @@ describe('auxiliary files', () => {
     probes:
       'p:xd/evtchn_irq xen_evtchn:evtchn_interrupt irq=$arg1:u32\nr10:xd/privcmd_ret xen_privcmd:privcmd_ioctl ret=$retval:s64\n',
     'clock-samples': 'cntfrq=62500000 cntvct=102175682925 mono_raw=1629915792112 cntvct2=102175696516\n',
+    timekeeper:
+      'tk_fast_raw w0=0x19594 w1=0xffffa198a61220d8 w2=0x1ffffffffffffff w3=0x11d530cf84 w4=0x1708000000 w5=0x1b571e80000000\n',
     'xl-info':
       'host                   : x\nxen_major              : 4\nxen_caps               : xen-3.0-aarch64 \n',
     'xl-list': '[\n    {\n        "domid": 0,\n        "config": {}\n    }\n]\n',

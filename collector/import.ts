@@ -1,7 +1,9 @@
 import { EventBatch } from '../trace/columns.ts';
 import { TraceError, isTraceError } from '../trace/errors.ts';
+import { K } from '../trace/events.ts';
 import type { Manifest, SourceFacts } from '../trace/manifest.ts';
 import { FORMAT_VERSION } from '../trace/manifest.ts';
+import type { RecordingFacts, RecordingFile } from '../trace/recording-facts.ts';
 import { howItEnded, recordingFacts } from '../trace/recording-facts.ts';
 import { openTrace } from '../trace/open.ts';
 import { TraceWriter } from '../trace/writer.ts';
@@ -9,6 +11,7 @@ import type { Detected, RawFile } from './detect.ts';
 import { detectFiles } from './detect.ts';
 import { DeviceScan } from './device-scan.ts';
 import { HostFindings } from './host/findings.ts';
+import type { Ignorable } from './ignorable.ts';
 import {
   counterDisagreement,
   deviceFacts,
@@ -24,10 +27,12 @@ import { CountingSource } from './input/counting-source.ts';
 import { FileSource } from './input/file-source.ts';
 import { UnpackDirectory } from './input/unpack.ts';
 import { findFiles } from './input/walk.ts';
+import type { KnownClocks } from './join-clocks.ts';
 import { joinClocks, joinLog } from './join-clocks.ts';
 import type { SourcePlan } from './source-plan.ts';
 import { closest, planSources, readAuxFiles } from './source-plan.ts';
 import { TraceDatDecoder } from './sources/trace-dat.ts';
+import { WithoutTracePoints } from './without-trace-points.ts';
 
 export interface ImportOptions {
   tool: { name: string; version: string };
@@ -37,6 +42,7 @@ export interface ImportOptions {
   domid?: number;
   /** Frequency of the Arm generic timer in Hz. */
   counterHz?: number;
+  without?: ReadonlySet<Ignorable>;
   /** RFC 3339; now by default. */
   created?: string;
   /** Bytes of raw data read so far, and in all. Called some twenty times a second at most. */
@@ -183,7 +189,8 @@ class Importer {
       this.facts.push(facts);
       const recording = plan.hasRecording ? loop.writer.addRecording(plan.id) : undefined;
       const decoder = plan.decoder(open, (batch) => recording?.append(batch));
-      const whole = await importSource(decoder, out, this.scan, loop);
+      const wanted = this.without('trace-points') ? new WithoutTracePoints(decoder) : decoder;
+      const whole = await importSource(wanted, out, this.scan, loop);
       recording?.close();
       this.errors.push(...decoder.report.errors);
       for (const { error } of plan.files) {
@@ -219,10 +226,9 @@ class Importer {
     const manifest = this.manifest(this.errors.length === 0 ? ended : 'imported with errors');
     writer.checkpoint(manifest);
     try {
-      const { relation, warning } = joinClocks(openTrace(this.dir), manifest);
+      const { relation, warnings } = joinClocks(openTrace(this.dir), manifest, this.knownClocks());
       if (relation !== undefined) manifest.clock = relation;
-      if (relation?.warning !== undefined) manifest.warnings.push(relation.warning);
-      if (warning !== undefined) manifest.warnings.push(warning);
+      manifest.warnings.push(...warnings);
     } catch (error) {
       if (isTraceError(error)) throw error;
       const why = error instanceof Error ? error.message : String(error);
@@ -243,6 +249,38 @@ class Importer {
     return { ...manifest, complete: true };
   }
 
+  /** Undefined: the clock is to be estimated as on a host that tells nothing. */
+  private knownClocks(): KnownClocks | undefined {
+    if (this.without('clock-constant') || this.without('trace-points')) return undefined;
+    const { timekeeper, timekeeperRemark, clockPairs, recording } = this.findings;
+    const noted = recording?.dom0Offset;
+    return {
+      timekeeper,
+      timekeeperRemark,
+      clockPairs,
+      dom0Offset: noted === undefined ? undefined : BigInt(noted),
+    };
+  }
+
+  private without(what: Ignorable): boolean {
+    return this.options.without?.has(what) === true;
+  }
+
+  /** What the recorder knew; the events tell it even if it was killed. */
+  private recording(file: RecordingFile): RecordingFacts {
+    const facts = recordingFacts(file);
+    const { counts } = this.scan;
+    if (this.without('trace-points')) delete facts.tracePoints;
+    else if (counts[K.ARM_CNTVOFF]! > 0) facts.tracePoints = 'all';
+    else if (
+      facts.tracePoints !== 'all' &&
+      counts.subarray(K.ARM_S2_ABORT, K.ARM_CNTVOFF).some((n) => n > 0)
+    ) {
+      facts.tracePoints = 'some';
+    }
+    return facts;
+  }
+
   private manifest(ended: string): Manifest {
     const { findings, scan, options, detected } = this;
     const domid = tracedDomid(findings, scan, options);
@@ -261,7 +299,7 @@ class Importer {
       host: hostFacts(findings, options),
       ...(domid === undefined ? {} : { domid }),
       ...(vcpus === undefined ? {} : { vcpus }),
-      ...(findings.recording === undefined ? {} : { recording: recordingFacts(findings.recording) }),
+      ...(findings.recording === undefined ? {} : { recording: this.recording(findings.recording) }),
       devices: deviceFacts(findings, scan, domid),
       deviceModels: deviceModelFacts(findings, scan, tasks),
       tasks,

@@ -19,7 +19,15 @@ export function analyzeCommand(program: Command, cli: Cli): void {
     .option('--by <keys>', `group by ${GROUP_KEYS.join('|')}; several with commas`, parseKeys)
     .option('--slowest <n>', 'how many of the slowest spans of each family to list', parseCount, 10)
     .option('--json', 'print the report as JSON')
-    .action(async (dir: string, options: { by?: GroupKey[]; slowest: number; json?: true }) => {
+    .option(
+      '--truth',
+      "compare what an unpatched Xen's report would say with the exact times of a patched one",
+    )
+    .action(async (dir: string, options: Options) => {
+      if (options.truth === true) {
+        await printTruth(dir, options, cli);
+        return;
+      }
       const [{ analyzeTrace }, { openSealed }] = await Promise.all([
         import('../../analyzer/report/build.ts'),
         import('../output/open-trace.ts'),
@@ -40,6 +48,40 @@ export function analyzeCommand(program: Command, cli: Cli): void {
       const [damage] = trace.damage;
       if (damage !== undefined) cli.exitCode = damage.exitCode;
     });
+}
+
+interface Options {
+  by?: GroupKey[];
+  slowest: number;
+  json?: true;
+  truth?: true;
+}
+
+/** Both analyses of one trace, and how far one is from the other. */
+async function printTruth(dir: string, { by, json }: Options, cli: Cli): Promise<void> {
+  const [{ needTracePoints, truthReport }, views, { clockEstimates }, { openSealed }, { truthText }] =
+    await Promise.all([
+      import('../../analyzer/truth/truth.ts'),
+      import('../../analyzer/truth/unpatched-view.ts'),
+      import('../../collector/clock-estimates.ts'),
+      import('../output/open-trace.ts'),
+      import('../output/truth-text.ts'),
+    ]);
+  const trace = await openSealed(cli, dir);
+  refreshFacts(trace);
+  needTracePoints(trace, dir);
+  const bare = views.withoutTracePoints(trace);
+  const clocks = clockEstimates(trace, bare);
+  const report = truthReport(trace, views.withClock(bare, clocks[0]?.relation), {
+    path: dir,
+    clocks,
+    warnings: trace.warnings,
+    ...(by === undefined ? {} : { by }),
+  });
+  cli.print(json === true ? JSON.stringify(report, null, 2) : truthText(report, cli.out));
+  for (const warning of report.warnings) cli.warn(warning);
+  const [damage] = trace.damage;
+  if (damage !== undefined) cli.exitCode = damage.exitCode;
 }
 
 function parseKeys(text: string): GroupKey[] {

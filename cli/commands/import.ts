@@ -1,9 +1,13 @@
 import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import type { ImportOptions, ImportResult } from '../../collector/import.ts';
+import type { Ignorable } from '../../collector/ignorable.ts';
+import { IGNORABLE } from '../../collector/ignorable.ts';
 import type { Cli } from '../cli.ts';
 import { escapeText } from '../output/escape.ts';
 import { ProgressBar } from '../output/progress.ts';
-import { count, duration } from '../output/units.ts';
+import { clocksText } from '../output/record-summary.ts';
+import { count } from '../output/units.ts';
 import { TOOL_NAME } from '../version.ts';
 import { frequencyOption, integerOption } from './options.ts';
 
@@ -12,6 +16,7 @@ interface Options {
   force?: true;
   domid?: number;
   counterHz?: number;
+  without: Ignorable[];
 }
 
 /** 128 + SIGINT, as shells have it. */
@@ -35,6 +40,12 @@ export function importCommand(program: Command, cli: Cli): void {
       '--counter-hz <hz>',
       "frequency of the Arm generic timer, the unit of Xen's times",
       frequencyOption,
+    )
+    .option(
+      '--without <names>',
+      "leave out what is there: 'trace-points' (as if Xen was not patched) or 'clock-constant' (estimate the clock)",
+      parseIgnorable,
+      [],
     )
     .action((paths: string[], options: Options) => importAction(cli, paths, options));
 }
@@ -71,7 +82,17 @@ function importOptions(cli: Cli, options: Options, bar: ProgressBar, signal: Abo
   if (options.force !== undefined) all.force = options.force;
   if (options.domid !== undefined) all.domid = options.domid;
   if (options.counterHz !== undefined) all.counterHz = options.counterHz;
+  if (options.without.length > 0) all.without = new Set(options.without);
   return all;
+}
+
+function parseIgnorable(text: string, before: Ignorable[]): Ignorable[] {
+  const names = text.split(',').map((word) => {
+    const found = IGNORABLE.find((name) => name === word.trim());
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`${escapeText(word.trim())} is none of ${IGNORABLE.join(', ')}.`);
+  });
+  return [...before, ...names];
 }
 
 function summary({ dir, manifest, interrupted }: ImportResult): string {
@@ -83,7 +104,7 @@ function summary({ dir, manifest, interrupted }: ImportResult): string {
     domid === undefined ? 'no traced domain known' : `domain ${domid}`,
     devices.length === 0 ? 'no devices found' : devices.map((device) => device.name).join(', '),
   ];
-  if (clock !== undefined) parts.push(`clocks joined within ±${duration(clock.maxErrorNs)}`);
+  if (clock !== undefined) parts.push(clocksText(clock));
   if (lost > 0) parts.push(`${count(lost)} records lost`);
   if (unknownFiles.length > 0) parts.push(`${unknownFiles.length} files not used`);
   return `${escapeText(dir)}${interrupted ? ' (interrupted)' : ''}: ${parts.map(escapeText).join('; ')}`;

@@ -8,6 +8,7 @@ import { parseSections } from '../../collector/live-host/sections.ts';
 import { HOOKS } from '../../collector/probes/hooks.ts';
 import { planRecording } from '../../collector/probes/plan.ts';
 import type { ProbeRow } from '../output/probe-table.ts';
+import type { PointsLook } from '../output/probe-table.ts';
 import { domainRows, hostRows, probeTable, recorderRows, viewRows } from '../output/probe-table.ts';
 import { styleFor } from '../output/style.ts';
 import { run } from '../run.ts';
@@ -58,6 +59,20 @@ function changed(change: Record<string, string>): Map<string, ProbeRow> {
 const PLAIN = styleFor(false, {});
 
 describe('the table of a real host', () => {
+  it.each<[PointsLook, string, RegExp]>([
+    [undefined, 'open', /a recording tells, or --xentrace/],
+    ['all', 'yes', /are exact$/],
+    ['some', 'partly', /clocks are estimated/],
+    ['none', 'no', /stages in Xen are not exact, interrupt injection is not seen/],
+    [{ why: 'xentrace runs already' }, 'open', /^xentrace runs already$/],
+  ])('tells of the Arm trace points: %o', (points, state, why) => {
+    const found = hostRows('board', parseSurvey(REAL), points).find(
+      ({ what }) => what === 'Arm trace points',
+    );
+    expect(found?.state).toBe(state);
+    expect(found?.why).toMatch(why);
+  });
+
   it('says what there is', () => {
     const text = probeTable(rowsOf(REAL), PLAIN);
     expect(text).toMatch(
@@ -93,6 +108,9 @@ describe('the table of a real host', () => {
     ['devices', { xenstore: '' }, 'open', /while recording/],
     ['counter frequency', { 'xl-info': '', 'xl-dmesg': '', arch_timer: '' }, 'no', /device tree/],
     ['Xen security', { 'xl-dmesg': '(XEN) Flask:  Initializing.' }, 'open', /policy/],
+    ['hook points', {}, 'open', /XEN-PATCH/],
+    ['clock constant', {}, 'no', /no tk_fast_raw \(CONFIG_KALLSYMS_ALL\): .* by estimate/],
+    ['clock constant', { kallsyms: '0 d tk_fast_raw\n0 t uptime_proc_show\n' }, 'yes', /exactly$/],
   ])('says what there is not: %s', (what, change, state, why) => {
     const row = changed(change).get(what);
     expect(row?.state).toBe(state);

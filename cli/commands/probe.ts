@@ -12,6 +12,7 @@ interface Options {
   domain?: string;
   host?: string;
   json?: true;
+  xentrace?: true;
 }
 
 interface Probed {
@@ -29,30 +30,35 @@ export function probeCommand(program: Command, cli: Cli): void {
     .summary('what a running Xen-on-Arm host can give a recording')
     .description(
       'Shows in one table what the host, and a domain of it, can and cannot give a recording, and why: before ' +
-        'anything is switched on. Reads only. States: yes, partly, no, and open where only trying tells. The exit ' +
+        'anything is switched on. Reads only, unless --xentrace is given. States: yes, partly, no, and open where only trying tells. The exit ' +
         'code is 6 if recording is not possible.',
     )
     .option('--domid <domain>', 'a domain by number (a name is taken too)')
     .option('--domain <name>', 'a domain by name (a number is taken too)')
     .option('--host <url>', 'ssh://[user@]board[:port]; this machine if not given')
+    .option(
+      '--xentrace',
+      "look for Xen's Arm trace points: switches Xen's tracing on for a second or two, and makes its trace buffers " +
+        'if there are none (they stay until the host reboots)',
+    )
     .option('--json', 'print it as JSON')
     .action(async (options: Options) => {
       if (options.domid !== undefined && options.domain !== undefined) {
         throw new TraceError('E_USAGE', '--domid and --domain name the same thing: give one');
       }
-      const probed = await probe(options.host, options.domid ?? options.domain);
+      const probed = await probe(options);
       if (options.json === true) cli.print(JSON.stringify(probeJson(probed), null, 2));
       else await printTable(cli, probed);
       if (probed.failure !== undefined) cli.exitCode = probed.failure.exitCode;
     });
 }
 
-async function probe(url: string | undefined, domain: string | undefined): Promise<Probed> {
+async function probe({ host: url, domid, domain, xentrace }: Options): Promise<Probed> {
   const { openTransport } = await import('../../collector/transports/index.ts');
   let host: HostTransport | undefined;
   try {
     host = await openTransport(url);
-    return await probeHost(host, domain);
+    return await probeHost(host, domid ?? domain, xentrace === true);
   } catch (error) {
     if (!isTraceError(error) || error.code === 'E_USAGE') throw error;
     const row: ProbeRow = { what: 'host', state: 'no', why: error.message };
@@ -62,13 +68,15 @@ async function probe(url: string | undefined, domain: string | undefined): Promi
   }
 }
 
-async function probeHost(host: HostTransport, domain: string | undefined): Promise<Probed> {
+async function probeHost(host: HostTransport, domain: string | undefined, traces: boolean): Promise<Probed> {
   const { surveyHost } = await import('../../collector/live-host/discover.ts');
   const { listRecorders } = await import('../../collector/live-host/recorders.ts');
   const { domainRows, hostRows, recorderRows } = await import('../output/probe-table.ts');
   const survey = await surveyHost(host);
   const recorders = recorderRows(await listRecorders(host));
-  const rows = hostRows(host.name, survey);
+  const { lookForPoints } = await import('../../collector/record/look-for-points.ts');
+  const points = traces ? await lookForPoints(host, survey.xentrace, survey.xen.version) : undefined;
+  const rows = hostRows(host.name, survey, points);
   if (domain === undefined) {
     rows.push(...domainRows(survey), ...recorders);
     const { refused } = survey.tracefs;

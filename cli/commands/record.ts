@@ -31,7 +31,8 @@ interface Options {
   without: HookName[];
   buffer: number;
   bufferMax: number;
-  xenBuffer: number;
+  xenBuffer?: number;
+  rate?: number;
   dryRun?: true;
   cleanup?: true;
   keepRaw?: true;
@@ -69,7 +70,16 @@ export function recordCommand(program: Command, cli: Cli): void {
       integerOption(64, 1 << 20),
       16384,
     )
-    .option('--xen-buffer <pages>', "each physical CPU's trace buffer in Xen", integerOption(1, 65535), 256)
+    .option(
+      '--xen-buffer <pages>',
+      "each physical CPU's trace buffer in Xen (default: by the rate of the device model's interrupts)",
+      integerOption(1, 65535),
+    )
+    .option(
+      '--rate <n>',
+      'ioreqs a second to expect, in place of looking for a second',
+      integerOption(0, 1e9),
+    )
     .option(
       '--flight <size>',
       'keep only the last SIZE (64M) in memory, and write it when a trigger fires',
@@ -123,7 +133,7 @@ async function recordDomain(cli: Cli, host: HostTransport, options: Options): Pr
     hooks,
     bufferKib: options.buffer,
     bufferMaxKib: Math.max(options.buffer, options.bufferMax),
-    xenBufferPages: options.xenBuffer,
+    xenBufferPages: await bufferPages(host, view, hooks, options),
     devices: options.device,
   });
   checkPlan(view, plan, hooks);
@@ -139,10 +149,28 @@ async function recordDomain(cli: Cli, host: HostTransport, options: Options): Pr
   await runRecording(cli, host, view, plan, options);
 }
 
+/** What the user says, else what is there since an earlier use (it cannot be changed), else by the expected rate. */
+async function bufferPages(
+  host: HostTransport,
+  view: HostView,
+  hooks: ReadonlySet<HookName>,
+  options: Options,
+): Promise<number> {
+  const { interruptRate } = await import('../../collector/live-host/interrupt-rate.ts');
+  const { xenBufferPages } = await import('../../collector/probes/xen-buffer-size.ts');
+  const known = options.xenBuffer ?? view.xentrace.bufferPages;
+  if (known !== undefined) return known;
+  const unseen = view.xentrace.path === undefined || !(hooks.has('xen') || hooks.has('points'));
+  const rate = options.rate ?? (unseen ? 0 : await interruptRate(host, view));
+  return xenBufferPages(rate ?? 0, hooks);
+}
+
 function wantedHooks(options: Options): ReadonlySet<HookName> {
   const hooks = new Set<HookName>(options.hooks ?? DEFAULT_HOOKS);
   for (const name of options.with) hooks.add(name);
   for (const name of options.without) hooks.delete(name);
+  // Both come from one xentrace: who wants none of Xen does not want the half of it that most hosts lack.
+  if (options.without.includes('xen') && !options.with.includes('points')) hooks.delete('points');
   return hooks;
 }
 

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { PAGE_MARKER, REPORT_BLOCK } from '../../analyzer/page/page-format.ts';
+import { OTHER, PAGE_MARKER, REPORT_BLOCK } from '../../analyzer/page/page-format.ts';
 import { writeSmallTrace } from '../../fixtures/small-trace.ts';
 import { run } from '../run.ts';
 
@@ -40,6 +40,41 @@ describe('trace view', () => {
     expect(html).not.toContain(PAGE_MARKER);
     expect(html).not.toMatch(/(src|href)="?https?:/);
     expect(statSync(page).size).toBe(Buffer.byteLength(html));
+  });
+
+  it.skipIf(!built)('serves the page until it is interrupted, and leaves nothing behind', async () => {
+    const dir = join(work, 'served');
+    writeSmallTrace(dir, [100]);
+    let out = '';
+    const ended = run(['view', dir], {
+      stdout: (text) => (out += text),
+      stderr: () => undefined,
+      stdoutIsTerminal: false,
+      stderrIsTerminal: false,
+      env: {},
+    });
+    await expect.poll(() => out, { timeout: 20_000 }).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/ /);
+    const url = out.split(' ')[0]!;
+    const html = await (await fetch(url)).text();
+    expect(html).toContain(`id="${REPORT_BLOCK}"`);
+    process.emit('SIGINT');
+    expect(await ended).toBe(0);
+    await expect(fetch(url)).rejects.toThrow();
+  });
+
+  it.skipIf(!built)('writes the page without data, and one with two traces', async () => {
+    const dir = join(work, 'two');
+    writeSmallTrace(dir, [100]);
+    const empty = join(work, 'empty.html');
+    expect((await trace('view', '--empty', '-o', empty)).exit).toBe(0);
+    expect(readFileSync(empty, 'utf8')).toContain(PAGE_MARKER);
+    const both = join(work, 'both.html');
+    expect((await trace('view', dir, dir, '-o', both)).exit).toBe(0);
+    const html = readFileSync(both, 'utf8');
+    expect(html).toContain(`id="${OTHER}${REPORT_BLOCK}"`);
+    for (const wrong of [['view'], ['view', '--empty'], ['view', dir, '--empty', '-o', empty]]) {
+      expect((await trace(...wrong)).exit).toBe(2);
+    }
   });
 
   it('fails with a code for what it cannot do', async () => {

@@ -1,62 +1,133 @@
-import { basename, resolve } from 'node:path';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { PageTrace } from '../../analyzer/page/embed.ts';
 import type { PageSpans } from '../../analyzer/page/page-spans.ts';
+import { TraceError } from '../../trace/errors.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { Cli } from '../cli.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
+import { servePage } from '../page-server.ts';
 import { pageTemplate } from '../page-template.ts';
 import { integerOption } from './options.ts';
+
+interface Options {
+  output?: string;
+  maxSpans?: number;
+  port?: number;
+  empty?: true;
+}
 
 export function viewCommand(program: Command, cli: Cli): void {
   program
     .command('view')
-    .summary('write the page that shows a trace')
+    .summary('show a trace, or compare two, in the browser')
     .description(
-      'Analyses a trace and writes one HTML file that shows it: latency over time, percentiles, stages, flame ' +
-        'graph, slowest accesses. The file holds everything it needs and opens from disk without a network.',
+      'Analyses a trace and shows it as a page: latency over time, percentiles, stages, flame graph, slowest ' +
+        'accesses and the timeline of each; with a second trace, what changed. With -o it writes the page as one ' +
+        'file that holds everything it needs and opens from disk without a network; without, it serves the page ' +
+        'on the loopback interface until Ctrl-C.',
     )
-    .argument('<trace>', 'a trace directory')
-    .option('-o, --output <file>', "where to write the page (default: the trace's name with .html)")
+    .argument('[trace]', 'a trace directory')
+    .argument('[other]', 'a second one to compare it with')
+    .option('-o, --output <file>', 'write the page here instead of serving it')
+    .option(
+      '--port <number>',
+      'loopback port to serve on (default: any that is free)',
+      integerOption(1, 65_535),
+    )
+    .option('--empty', 'the page without data: traces are dropped on it later (needs -o)')
     .option(
       '--max-spans <number>',
       'spans of each family to put in; of more, the slowest and a sample of the others',
       integerOption(1000, 4_000_000),
     )
-    .action(async (dir: string, options: { output?: string; maxSpans?: number }) => {
-      const template = pageTemplate();
-      const [{ writePage }, { PageSpans }, { analyzeTrace }, { openSealed }] = await Promise.all([
-        import('../../analyzer/page/embed.ts'),
-        import('../../analyzer/page/page-spans.ts'),
-        import('../../analyzer/report/build.ts'),
-        import('../output/open-trace.ts'),
-      ]);
-      const trace = await openSealed(cli, dir);
-      refreshFacts(trace);
-      const families = new Map<SpanFamily, PageSpans>();
-      const report = analyzeTrace(trace, {
-        path: basename(resolve(dir)),
-        warnings: trace.warnings,
-        onSpans(plan, batch) {
-          let spans = families.get(plan.family);
-          if (spans === undefined) families.set(plan.family, (spans = new PageSpans(plan, options.maxSpans)));
-          spans.add(batch);
-        },
-      });
-      const output = options.output ?? `${basename(resolve(dir))}.html`;
-      const page = await writePage(template, output, report, [...families.values()]);
-      const spans = page.tables.map((t) => `${t.spans} ${SPANS[t.family]}`).join(', ');
-      cli.print(`${output}: ${(page.bytes / 1e6).toFixed(1)} MB, ${spans === '' ? 'no spans' : spans}`);
-      for (const t of page.tables) {
-        if (t.rows === t.spans) continue;
-        cli.warn(
-          `the page holds ${t.rows} of ${t.spans} ${SPANS[t.family]}: the slowest ${t.slowest} and a sample of the others; ` +
-            'it says so, and its figures over everything are exact',
-        );
+    .action(async (first: string | undefined, second: string | undefined, options: Options) => {
+      if (options.empty === true) {
+        if (first !== undefined || options.output === undefined) usage('--empty takes -o, and no trace');
+        writeEmpty(pageTemplate(), options.output);
+        cli.print(`${options.output}: a page to drop pages with traces on`);
+        return;
       }
-      for (const warning of report.warnings) cli.warn(warning);
-      const [damage] = trace.damage;
-      if (damage !== undefined) cli.exitCode = damage.exitCode;
+      if (first === undefined) usage("missing required argument 'trace'");
+      const template = pageTemplate();
+      const trace = await analyse(cli, first, options.maxSpans);
+      const other = second === undefined ? undefined : await analyse(cli, second, options.maxSpans);
+      const write = async (output: string): Promise<string> => {
+        const { writePage } = await import('../../analyzer/page/embed.ts');
+        const page = await writePage(template, output, trace.report, trace.families, other);
+        const spans = page.tables.map((t) => `${t.spans} ${SPANS[t.family]}`).join(', ');
+        return `${(page.bytes / 1e6).toFixed(1)} MB, ${spans === '' ? 'no spans' : spans}`;
+      };
+      if (options.output !== undefined) cli.print(`${options.output}: ${await write(options.output)}`);
+      else await serve(cli, write, options.port ?? 0);
     });
+}
+
+function usage(message: string): never {
+  throw new TraceError('E_USAGE', message);
+}
+
+function writeEmpty(template: string, output: string): void {
+  try {
+    writeFileSync(output, template);
+  } catch (error) {
+    throw new TraceError('E_WRITE', `the page cannot be written: ${(error as Error).message}`, {
+      source: output,
+    });
+  }
+}
+
+async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Promise<PageTrace> {
+  const [{ PageSpans }, { analyzeTrace }, { openSealed }] = await Promise.all([
+    import('../../analyzer/page/page-spans.ts'),
+    import('../../analyzer/report/build.ts'),
+    import('../output/open-trace.ts'),
+  ]);
+  const trace = await openSealed(cli, dir);
+  refreshFacts(trace);
+  const families = new Map<SpanFamily, PageSpans>();
+  const report = analyzeTrace(trace, {
+    path: basename(resolve(dir)),
+    warnings: trace.warnings,
+    onSpans(plan, batch) {
+      let spans = families.get(plan.family);
+      if (spans === undefined) families.set(plan.family, (spans = new PageSpans(plan, maxSpans)));
+      spans.add(batch);
+    },
+  });
+  for (const { table: t } of families.values()) {
+    if (t.rows === t.spans) continue;
+    cli.warn(
+      `the page holds ${t.rows} of ${t.spans} ${SPANS[t.family]}: the slowest ${t.slowest} and a sample of the others; ` +
+        'it says so, and its figures over everything are exact',
+    );
+  }
+  for (const warning of report.warnings) cli.warn(warning);
+  const [damage] = trace.damage;
+  if (damage !== undefined) cli.exitCode = damage.exitCode;
+  return { report, families: [...families.values()] };
+}
+
+/** Serves the page from a temporary file until it is interrupted. */
+async function serve(cli: Cli, write: (file: string) => Promise<string>, port: number): Promise<void> {
+  const work = mkdtempSync(join(tmpdir(), 'ioreq-trace-page-'));
+  try {
+    const file = join(work, 'page.html');
+    const what = await write(file);
+    const server = await servePage(file, port);
+    cli.print(`${server.url} (${what}); Ctrl-C ends`);
+    await new Promise<void>((done) => {
+      const end = (): void => {
+        done();
+      };
+      process.once('SIGINT', end).once('SIGTERM', end);
+    });
+    await server.close();
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
 }
 
 const SPANS: Record<SpanFamily, string> = {

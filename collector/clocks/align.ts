@@ -5,7 +5,7 @@ import type { ClockInput } from './clock-input.ts';
 import { Envelope } from './envelope.ts';
 import { Feasible, type Possible } from './feasible.ts';
 import { findGrid } from './grid.ts';
-import { relationOf, type Frame } from './relation.ts';
+import { epochDifference, relationOf, type Frame } from './relation.ts';
 import { surveyDom0, surveyXen, type Dom0Survey, type XenSurvey } from './survey.ts';
 import { sweep, type Methods, type SweepInput } from './sweep.ts';
 import { clockRefusal, rateTolerance, type RateTolerance } from './tolerance.ts';
@@ -28,49 +28,21 @@ export function alignClocks(input: ClockInput): ClockRelation | undefined {
 
 export const ALL_METHODS: Methods = { exclusion: true, timer: true, answers: true, injects: true };
 
+/** What an unpatched Xen allows: no records of its interrupts. */
+export const UNPATCHED_METHODS: Methods = { exclusion: true, timer: false, answers: true, injects: false };
+
 /** alignClocks, with the reason if there is no relation. `methods` leaves some out, for comparison. */
 export function explainAlignment(input: ClockInput, methods: Methods = ALL_METHODS): Alignment {
-  const { xen, dom0 } = input;
-  const refusal = clockRefusal(dom0.clockName);
-  if (refusal !== undefined) return { refusal, passes: 0 };
-  if (!(xen.hz > 0)) return { refusal: "the frequency of Xen's counter is not known", passes: 0 };
-  const nsPerTick = 1e9 / xen.hz;
-  const nsPerUnit = dom0.unit === 'us' ? 1000 : 1;
-  const xs = surveyXen(xen.batches(), xen.epoch, nsPerTick, input.domid);
-  const ds = surveyDom0(dom0.batches(), nsPerUnit, dom0.strings, xs.domid);
-  if (xs.rows === 0 || ds.rows === 0)
-    return { refusal: 'one of the sources holds no timed event', passes: 0 };
-
-  const tolerance = pinRate(rateTolerance(dom0.clockName, xen.hz), ds, xen.hz, nsPerUnit);
-  const guesses = guess(xs, ds, tolerance);
+  const ground = groundOf(input, methods);
+  if (typeof ground === 'string') return { refusal: ground, passes: 0 };
+  const { frame, plan } = ground;
+  const guesses = guess(frame.xs, frame.ds, frame.tolerance);
   if (guesses.length === 0) {
     return {
       refusal: 'too few ioreqs on both sides to find which of Xen and Dom0 belong together',
       passes: 0,
     };
   }
-  const middle = (ds.firstNs + ds.lastNs) / 2;
-  const halfLength = Math.max(ds.lastNs - ds.firstNs, xs.lastNs - xs.firstNs, 1) / 2;
-  const frame: Frame = { input, xs, ds, nsPerTick, nsPerUnit, middle, halfLength, tolerance };
-  // Both clocks read one counter, so only the cutting or rounding of Dom0's reading to its unit blurs an order;
-  // one more nanosecond for the arithmetic.
-  const slack = nsPerUnit + 1;
-  const plan: Plan = {
-    input,
-    xs,
-    ds,
-    sweep: {
-      nsPerTick,
-      nsPerUnit,
-      slack,
-      domid: xs.domid,
-      begin: xs.firstNs,
-      losses: xs.losses,
-      toU: (at) => (at - middle) / halfLength,
-      timerName: ds.timerName,
-      methods,
-    },
-  };
   let passes = 0;
   for (const coarse of guesses) {
     const feasible = startOf(coarse, frame);
@@ -94,10 +66,78 @@ export function explainAlignment(input: ClockInput, methods: Methods = ALL_METHO
   return { refusal: `${contradiction}, and too few requests and answers match to do without them`, passes };
 }
 
+/**
+ * Whether a relation that is known from elsewhere agrees with all that was recorded: by how many ns it lies outside
+ * of what causality allows (0 = inside; Infinity if nothing near it is possible), and how many bounds were looked at.
+ */
+export function checkRelation(
+  input: ClockInput,
+  relation: Pick<ClockRelation, 'offsetNs' | 'rate' | 'referenceDom0Ns'>,
+  methods: Methods = ALL_METHODS,
+): { outsideNs: number; bounds: number } {
+  const ground = groundOf(input, methods);
+  if (typeof ground === 'string') return { outsideNs: 0, bounds: 0 };
+  const { frame, plan } = ground;
+  const { middle, halfLength, tolerance } = frame;
+  const epochNs = input.dom0.epoch * BigInt(frame.nsPerUnit);
+  // Relative to the epochs, as the survey's times are.
+  const atEpochs = epochDifference(input.xen.epoch, input.xen.hz, epochNs, -relation.offsetNs);
+  const reference = Number(BigInt(relation.referenceDom0Ns) - epochNs);
+  const offset = (u: number): number => relation.rate * (middle + u * halfLength - reference) - atEpochs;
+  const steepness = relation.rate * halfLength;
+  const spread = Math.abs(tolerance.high - tolerance.low) * halfLength + 1;
+  const box = [offset(0) - CHECK_REACH_NS, offset(0) + CHECK_REACH_NS] as const;
+  const drift: [number, number] = [steepness - spread, steepness + spread];
+  const possible = tolerance.slewed ? new Envelope(drift) : new Feasible(box, drift);
+  possible.atLeast(0, box[0]);
+  possible.atMost(0, box[1]);
+  const { counts, plausible } = tighten(possible, plan);
+  const bounds = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  if (possible.empty || !plausible) return { outsideNs: Infinity, bounds };
+  let outsideNs = 0;
+  for (let u = -1; u <= 1; u += 1 / 32) {
+    const here = offset(u);
+    outsideNs = Math.max(outsideNs, possible.low(u) - here, here - possible.high(u));
+  }
+  return { outsideNs, bounds };
+}
+
+/** What every search begins with; or why there can be none. */
+function groundOf(input: ClockInput, methods: Methods): { frame: Frame; plan: Plan } | string {
+  const { xen, dom0 } = input;
+  const refusal = clockRefusal(dom0.clockName);
+  if (refusal !== undefined) return refusal;
+  if (!(xen.hz > 0)) return "the frequency of Xen's counter is not known";
+  const nsPerTick = 1e9 / xen.hz;
+  const nsPerUnit = dom0.unit === 'us' ? 1000 : 1;
+  const xs = surveyXen(xen.batches(), xen.epoch, nsPerTick, input.domid);
+  const ds = surveyDom0(dom0.batches(), nsPerUnit, dom0.strings, xs.domid);
+  if (xs.rows === 0 || ds.rows === 0) return 'one of the sources holds no timed event';
+  const tolerance = pinRate(rateTolerance(dom0.clockName, xen.hz), ds, xen.hz, nsPerUnit);
+  const middle = (ds.firstNs + ds.lastNs) / 2;
+  const halfLength = Math.max(ds.lastNs - ds.firstNs, xs.lastNs - xs.firstNs, 1) / 2;
+  const frame: Frame = { input, xs, ds, nsPerTick, nsPerUnit, middle, halfLength, tolerance };
+  const plan: Plan = {
+    input,
+    sweep: {
+      nsPerTick,
+      nsPerUnit,
+      // Both clocks read one counter, so only the cutting or rounding of Dom0's reading to its unit blurs an order;
+      // one more nanosecond for the arithmetic.
+      slack: nsPerUnit + 1,
+      domid: xs.domid,
+      begin: xs.firstNs,
+      losses: xs.losses,
+      toU: (at) => (at - middle) / halfLength,
+      timerName: ds.timerName,
+      methods,
+    },
+  };
+  return { frame, plan };
+}
+
 interface Plan {
   readonly input: ClockInput;
-  readonly xs: XenSurvey;
-  readonly ds: Dom0Survey;
   readonly sweep: Omit<SweepInput, 'xen' | 'dom0' | 'trusted'>;
 }
 
@@ -208,6 +248,8 @@ function startOf(coarse: CoarseGuess, { middle, halfLength, tolerance }: Frame):
 const MIN_PLACES = 8;
 const MIN_CUTS = 3;
 const MAX_PASSES = 8;
+/** How far around a relation that is to be checked bounds are looked for. */
+const CHECK_REACH_NS = 1e6;
 const MAX_GUESSES = 4;
 /** A pass that leaves more than this share of the width is the last. */
 const ENOUGH = 0.98;

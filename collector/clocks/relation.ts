@@ -1,4 +1,4 @@
-import type { ClockRelation } from '../../trace/manifest.ts';
+import type { ClockEstimate, ClockRelation } from '../../trace/manifest.ts';
 import type { ClockInput } from './clock-input.ts';
 import type { Possible } from './feasible.ts';
 import type { Dom0Survey, XenSurvey } from './survey.ts';
@@ -71,9 +71,16 @@ export function relationOf(
 }
 
 /** offset + (xenEpoch in ns - dom0Epoch), adding the large parts before anything becomes a float. */
-function epochDifference(xenTicks: bigint, hz: number, dom0Ns: bigint, offset: number): number {
+export function epochDifference(xenTicks: bigint, hz: number, dom0Ns: bigint, offset: number): number {
   const milliHz = BigInt(Math.round(hz * 1000));
   const scaled = xenTicks * 1_000_000_000_000n;
   const whole = scaled / milliHz - dom0Ns;
   return Number(whole) + (Number(scaled % milliHz) / Number(milliHz) + offset);
+}
+
+/** A relation's numbers at another reference (absolute ns of Dom0, decimal). */
+export function estimateAt(relation: ClockRelation, referenceDom0Ns: string): ClockEstimate {
+  const { offsetNs, errorNs, maxErrorNs, rate, methods } = relation;
+  const moved = Number(BigInt(referenceDom0Ns) - BigInt(relation.referenceDom0Ns));
+  return { offsetNs: offsetNs + rate * moved, errorNs, maxErrorNs, rate, methods };
 }

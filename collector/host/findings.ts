@@ -43,6 +43,11 @@ export class HostFindings {
   readonly traceClocks: { file: string; name: string }[] = [];
   /** Texts of kprobe_events and uprobe_events. */
   readonly probeTexts: string[] = [];
+  /** Samples of the kernel's tk_fast_raw, each its u64 words (host/timekeeper.ts); why there are none. */
+  readonly timekeeper: bigint[][] = [];
+  timekeeperRemark: string | undefined;
+  /** Readings of mono_raw (ns), each between two of Dom0's CNTVCT (ticks). */
+  readonly clockPairs: { before: bigint; ns: bigint; after: bigint }[] = [];
   /** Texts of event formats and header pages; parsed for the group of pages they lie beside. */
   readonly formatTexts: { file: string; text: string; what: 'format' | 'header_page' }[] = [];
   /** What the recorder wrote down, if the capture is a recording of ours. */

@@ -18,6 +18,7 @@ import {
   uname,
 } from './kernel.ts';
 import { recordingFile } from './recording.ts';
+import { timekeeper } from './timekeeper.ts';
 import { xenstoreDump, xlConfig, xlDmesg, xlInfo, xlList } from './xen-tools.ts';
 
 /** Auxiliary files in the order in which they are tried: the most specific first. */
@@ -30,6 +31,7 @@ export const AUX_FORMATS: readonly AuxFormat[] = [
   traceClock,
   probeDefinitions,
   clockSamples,
+  timekeeper,
   xlInfo,
   xlList,
   xenstoreDump,

@@ -77,13 +77,24 @@ export const cpuStats: AuxFormat = {
   },
 };
 
-/** Counter and kernel clocks read together: `cntfrq=… cntvct=… mono_raw=…` lines. */
+/** Of these a recorder takes a handful; what is beyond says nothing new. */
+const MOST_PAIRS = 1000;
+
+/**
+ * Counter and kernel clocks read one after the other: `cntfrq=… cntvct=… mono_raw=… cntvct2=…` lines, Dom0's CNTVCT
+ * in ticks before and after the reading of mono_raw in ns.
+ */
 export const clockSamples: AuxFormat = {
   name: 'clock-samples',
   sniff: (head) => everyLine(head, /\bcntfrq=\d+ .*\bcntvct=\d+ .*\bmono_raw=\d+/),
   read(text, into) {
     const hz = Number(/\bcntfrq=(\d+)/.exec(text)?.[1]);
     if (hz > 0) into.counterHz.samples ??= hz;
+    const pairs = /\bcntvct=(\d{1,19}) mono_raw=(\d{1,19}) cntvct2=(\d{1,19})\b/g;
+    for (const [, before = '', ns = '', after = ''] of text.matchAll(pairs)) {
+      if (into.clockPairs.length >= MOST_PAIRS) return;
+      into.clockPairs.push({ before: BigInt(before), ns: BigInt(ns), after: BigInt(after) });
+    }
   },
 };
 

@@ -295,9 +295,16 @@ describe('parts of the answer', () => {
       '0000000000000000 t evtchn_read\t[xen_evtchn]\n0000000000000000 t evtchn_read\t[other]\n' +
         'ffff t privcmd_ioctl [xen_privcmd]\nffff t privcmd_ioctl_dm_op.isra.0 [xen_privcmd]\n' +
         'ffff t irqfd_inject\nffff t ioeventfd_interrupt [xen_privcmd]\nffff t irqfd_inject [xen_privcmd]\n' +
-        'ffff d evtchn_write\nffff T evtchn_interrupt\nffff t evtchn_interrupt.cold\n',
+        'ffff d evtchn_write\nffff T evtchn_interrupt\nffff t evtchn_interrupt.cold\n' +
+        'ffff d tk_fast_raw\nffff t uptime_proc_show\n',
       '0xffff800080010000-0xffff800080010100\tevtchn_interrupt\n',
     );
+    // A variable that a probe reads counts, any other does not.
+    expect([
+      symbols.has('tk_fast_raw'),
+      symbols.has('uptime_proc_show'),
+      symbols.has('evtchn_write'),
+    ]).toEqual([true, true, false]);
     expect(symbols.get('evtchn_read')).toEqual({ count: 2, module: 'xen_evtchn' });
     expect(symbols.get('privcmd_ioctl_dm_op')).toEqual({
       count: 1,

@@ -15,7 +15,11 @@ export const SYMBOLS = [
   'irqfd_wakeup',
   'irqfd_inject',
   'xen_irq_lateeoi',
+  'uptime_proc_show',
 ] as const;
+
+/** Variables of the kernel that a probe reads; only kernels with CONFIG_KALLSYMS_ALL name them. */
+export const DATA_SYMBOLS = ['tk_fast_raw'] as const;
 
 /** Pages of a ring buffer, if events/header_page cannot be read: the kernel's default, one page of memory. */
 const DEFAULT_PAGE = 4096;
@@ -70,6 +74,10 @@ function ownSymbols(kallsyms: string): Symbol[] {
     /^[0-9a-f]+ ([A-Za-z]) ([\w.$]+)(?:[ \t]+\[([\w-]+)\])?[ \t]*$/gm,
   )) {
     const name = full.split('.', 1)[0]!;
+    if ((DATA_SYMBOLS as readonly string[]).includes(full) && /[dDbBrR]/.test(type)) {
+      found.push({ full, name, module });
+      continue;
+    }
     // A variable of that name cannot be probed, nor is a part that the compiler moved away the function.
     if (!/[tTwW]/.test(type) || /\.(cold|part)(\.|$)/.test(full)) continue;
     if ((SYMBOLS as readonly string[]).includes(name)) found.push({ full, name, module });

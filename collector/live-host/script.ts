@@ -1,4 +1,4 @@
-import { SYMBOLS } from './kernel-facts.ts';
+import { DATA_SYMBOLS, SYMBOLS } from './kernel-facts.ts';
 
 /** Where Xen's tools may be beside PATH: Debian keeps those of each version apart, and names the one that runs. */
 export const FIND_TOOLS = `PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
@@ -63,7 +63,7 @@ if [ -n "$T" ]; then
   file header_page "$T/events/header_page"
   at events; [ -d "$T/events" ] && (cd "$T/events" && for e in sched/*/ irq/*/ power/*/ ipi/*/; do echo "$e"; done)
 fi
-at kallsyms; grep -E ' (${SYMBOLS.join('|')})(\\.[a-z0-9_.]+)?([[:space:]]|$)' /proc/kallsyms 2>/dev/null
+at kallsyms; grep -E ' (${[...SYMBOLS, ...DATA_SYMBOLS].join('|')})(\\.[a-z0-9_.]+)?([[:space:]]|$)' /proc/kallsyms 2>/dev/null
 B=/sys/kernel/debug/kprobes/blacklist; [ -r $B ] && { at blacklist; cat $B; }
 for m in $(grep -l ' rw-s .*/xen/privcmd' /proc/[0-9]*/maps 2>/dev/null); do
   p=\${m#/proc/}; p=\${p%/maps}; [ "$p" = $$ ] && continue

@@ -8,6 +8,7 @@ export const HOOKS = [
   'irqfd',
   'sched',
   'xen',
+  'points',
   'qemu',
 ] as const;
 export type HookName = (typeof HOOKS)[number];
@@ -41,6 +42,12 @@ export const HOOK: Readonly<Record<HookName, Hook>> = {
   irqfd: { title: 'interrupts injected in the kernel (irqfd)', byDefault: true, needed: false },
   sched: { title: "scheduling of the device model's threads", byDefault: true, needed: false },
   xen: { title: "Xen's scheduler: when each vCPU waits and runs", byDefault: true, needed: false },
+  points: {
+    title:
+      "Xen's Arm trace points, where it has them: traps, ioreqs and virtual interrupts (docs/XEN-PATCH.md)",
+    byDefault: true,
+    needed: false,
+  },
   qemu: {
     title: "QEMU's own trace events, to its log (costs the guest much)",
     byDefault: false,

@@ -45,6 +45,7 @@ function symbols(changes: Record<string, SymbolView | undefined> = {}): Map<stri
   const all = new Map(
     FUNCTIONS.map((name): [string, SymbolView] => [name, { module: module(name), count: 1 }]),
   );
+  for (const name of ['uptime_proc_show', 'tk_fast_raw']) all.set(name, { count: 1 });
   for (const [name, view] of Object.entries(changes)) {
     if (view === undefined) all.delete(name);
     else all.set(name, view);
@@ -109,6 +110,9 @@ describe('the plan of a recording', () => {
       INSTANCE/tracing_on <- 0  [gone with the instance]
       INSTANCE/trace_clock <- mono_raw  [gone with the instance]
       INSTANCE/buffer_size_kb <- 2048  [gone with the instance]
+      /sys/kernel/tracing/kprobe_events <- p:ioreqtrace_PID_START/clock uptime_proc_show w0=@tk_fast_raw+0:x64 w1=@tk_fast_raw+8:x64 w2=@tk_fast_raw+16:x64 w3=@tk_fast_raw+24:x64 w4=@tk_fast_raw+32:x64 w5=@tk_fast_raw+40:x64 w6=@tk_fast_raw+48:x64 w7=@tk_fast_raw+56:x64 w8=@tk_fast_raw+64:x64 w9=@tk_fast_raw+72:x64 w10=@tk_fast_raw+80:x64 w11=@tk_fast_raw+88:x64 w12=@tk_fast_raw+96:x64 w13=@tk_fast_raw+104:x64 w14=@tk_fast_raw+112:x64  [-:ioreqtrace_PID_START/clock]
+      INSTANCE/events/ioreqtrace_PID_START/clock/filter <- common_pid==PID  [gone with the instance]
+      INSTANCE/events/ioreqtrace_PID_START/clock/enable <- 1, for four readings of /proc/uptime before and after the recording  [0 after each]
       /sys/kernel/tracing/kprobe_events <- p:ioreqtrace_PID_START/ioreq_read_0 xen_evtchn:evtchn_read a0=+u0(\\281472829231104):x64 d0=+u8(\\281472829231104):x64 s0=+u20(\\281472829231104):u32 p0=+u24(\\281472829231104):u32 b0=+u30(\\281472829231104):x8 t0=+u31(\\281472829231104):u8  [-:ioreqtrace_PID_START/ioreq_read_0]
       /sys/kernel/tracing/kprobe_events <- p:ioreqtrace_PID_START/ioreq_answer_0 xen_evtchn:evtchn_ioctl cmd=$arg2:x32 port=+u0($arg3):u32 a0=+u0(\\281472829231104):x64 d0=+u8(\\281472829231104):x64 s0=+u20(\\281472829231104):u32 p0=+u24(\\281472829231104):u32 b0=+u30(\\281472829231104):x8 t0=+u31(\\281472829231104):u8  [-:ioreqtrace_PID_START/ioreq_answer_0]
       /sys/kernel/tracing/kprobe_events <- p:ioreqtrace_PID_START/evtchn_irq xen_evtchn:evtchn_interrupt irq=$arg1:u32 port=+32($arg2):u32 enabled=+36($arg2):u8  [-:ioreqtrace_PID_START/evtchn_irq]
@@ -134,7 +138,8 @@ describe('the plan of a recording', () => {
       INSTANCE/events/sched/sched_switch/enable <- 1  [gone with the instance]
       INSTANCE/events/sched/sched_waking/filter <- pid==812||pid==815  [gone with the instance]
       INSTANCE/events/sched/sched_waking/enable <- 1  [gone with the instance]
-      /usr/sbin/xentrace -D -e 0x000b9000 -S 256 <- (run; Xen's trace buffers of 256 pages a CPU are made if there are none)  [stopped, tracing in Xen off; its buffers stay until the host reboots]
+      /usr/sbin/xentrace -D -e 0x0001f000 -S 256 -T 1 /dev/null <- (run; Xen's trace buffers of 256 pages a CPU are made if there are none, and emptied)  [ends by itself; the buffers stay until the host reboots]
+      /usr/sbin/xentrace -e 0x000b9000 -S 256 <- (run)  [stopped, tracing in Xen off]
       INSTANCE/tracing_on <- 1  [gone with the instance]
       "
     `);
@@ -162,6 +167,33 @@ describe('the plan of a recording', () => {
       INSTANCE/tracing_on <- 1  [gone with the instance]
       "
     `);
+  });
+
+  it("reads the kernel's clock where it can, or says why not", () => {
+    const of = (view: HostView, hooks = DEFAULTS): unknown => plan(view, { hooks }).timekeeper;
+    expect(of(host(), new Set(['ioreq']))).toBeUndefined();
+    expect(of(host({ symbols: symbols({ tk_fast_raw: undefined }) }))).toEqual({
+      why: '/proc/kallsyms shows no tk_fast_raw (CONFIG_KALLSYMS_ALL)',
+    });
+    expect(of(host({ symbols: symbols({ uptime_proc_show: { count: 2 } }) }))).toEqual({
+      why: 'this kernel has 2 symbols uptime_proc_show',
+    });
+    const { tracefs } = host();
+    expect(of(host({ tracefs: { ...tracefs, clocks: ['local', 'mono'] } }))).toEqual({
+      why: 'the trace clock is mono, not mono_raw',
+    });
+  });
+
+  it("asks Xen for what is wanted of it, never with -D, which would discard the counters' offsets", () => {
+    const commands = (hooks: Set<HookName>): string[] =>
+      listChanges(plan(host(), { hooks }))
+        .map(({ what }) => what)
+        .filter((what) => what.includes('xentrace '));
+    expect(commands(new Set(['ioreq']))).toEqual([]);
+    const drain = '/usr/sbin/xentrace -D -e 0x0001f000 -S 256 -T 1 /dev/null';
+    expect(commands(new Set(['xen']))).toEqual([drain, '/usr/sbin/xentrace -e 0x00039000 -S 256']);
+    expect(commands(new Set(['points']))).toEqual([drain, '/usr/sbin/xentrace -e 0x00088000 -S 256']);
+    expect(commands(new Set(['xen', 'points']))).toEqual([drain, '/usr/sbin/xentrace -e 0x000b9000 -S 256']);
   });
 
   it('reads every slot of every page of several device models, each for its own threads', () => {

@@ -9,6 +9,7 @@ import { planTraceEvents } from './trace-events.ts';
 import type { XentracePlan } from './xentrace-buffers.ts';
 import { deviceNamed } from './device-names.ts';
 import { QEMU_EVENTS, planQemu } from './qemu-trace.ts';
+import { CLOCK_EVENT, planTimekeeper } from './timekeeper.ts';
 import { planXentrace } from './xentrace-buffers.ts';
 
 /** The clock that ticks with the counter and is never slewed: ioreqs are joined with Xen's records on it. */
@@ -26,6 +27,8 @@ export interface RecordPlan {
   readonly probes: readonly ProbeLine[];
   readonly events: readonly EventLine[];
   readonly xentrace?: XentracePlan;
+  /** The probe that reads how the kernel makes its clock; or why it cannot be had. Absent: not wanted. */
+  readonly timekeeper?: { readonly definition: string } | { readonly why: string };
   /** Sockets of the QEMUs whose own trace events are switched on. */
   readonly monitors?: readonly string[];
   readonly domid: number;
@@ -52,12 +55,13 @@ export function planRecording(view: HostView, options: PlanOptions): RecordPlan 
   const only = (options.devices ?? []).map((name) => deviceNamed(view, name));
   const kprobes = planKprobes(view, hooks, only);
   const trace = planTraceEvents(view, hooks);
-  const xen = hooks.has('xen') ? planXentrace(view, options.xenBufferPages) : undefined;
+  const xen = planXentrace(view, options.xenBufferPages, hooks);
   const refused = [...kprobes.refused, ...trace.refused];
-  if (xen !== undefined && 'why' in xen) refused.push({ hook: 'xen', why: xen.why });
+  const byXentrace = (['xen', 'points'] as const).filter((name) => hooks.has(name));
+  if (xen !== undefined && 'why' in xen) refused.push({ hook: byXentrace[0] ?? 'xen', why: xen.why });
   const clock = view.tracefs.clocks.includes(TRACE_CLOCK) ? TRACE_CLOCK : 'mono';
   const on = new Set<HookName>([...kprobes.probes, ...trace.events].map(({ hook }) => hook));
-  if (xen !== undefined && !('why' in xen)) on.add('xen');
+  if (xen !== undefined && !('why' in xen)) for (const name of byXentrace) on.add(name);
   const qemu = hooks.has('qemu') ? planQemu(view) : { monitors: [], refused: [] };
   refused.push(...qemu.refused);
   if (qemu.monitors.length > 0) on.add('qemu');
@@ -70,7 +74,7 @@ export function planRecording(view: HostView, options: PlanOptions): RecordPlan 
     bufferMaxKib: options.bufferMaxKib,
     probes: kprobes.probes,
     events: trace.events,
-    ...(xen === undefined || 'why' in xen ? {} : { xentrace: xen }),
+    ...(xen === undefined || 'why' in xen ? {} : { xentrace: xen, timekeeper: planTimekeeper(view, clock) }),
     ...(qemu.monitors.length === 0 ? {} : { monitors: qemu.monitors }),
     domid: view.domain.domid,
     pids: view.deviceModels.map(({ pid }) => pid),
@@ -98,6 +102,19 @@ export function listChanges(plan: RecordPlan, id = 'ioreqtrace_PID_START'): Chan
     { what: `${instance}/trace_clock`, value: plan.clock, undo: gone },
     { what: `${instance}/buffer_size_kb`, value: String(plan.bufferKib), undo: gone },
   ];
+  if (plan.timekeeper !== undefined && 'definition' in plan.timekeeper) {
+    const value = plan.timekeeper.definition.replace(GROUP, id);
+    const event = `${instance}/events/${id}/${CLOCK_EVENT}`;
+    changes.push(
+      { what: `${plan.tracefs}/kprobe_events`, value, undo: `-:${id}/${CLOCK_EVENT}` },
+      { what: `${event}/filter`, value: 'common_pid==PID', undo: gone },
+      {
+        what: `${event}/enable`,
+        value: '1, for four readings of /proc/uptime before and after the recording',
+        undo: '0 after each',
+      },
+    );
+  }
   for (const { event, definition } of plan.probes) {
     const value = definition.replace(GROUP, id);
     changes.push({ what: `${plan.tracefs}/kprobe_events`, value, undo: `-:${id}/${event}` });
@@ -109,12 +126,15 @@ export function listChanges(plan: RecordPlan, id = 'ioreqtrace_PID_START'): Chan
   for (const { event, filter } of plan.probes) enable(`${id}/${event}`, filter);
   for (const { event, filter } of plan.events) enable(event, filter);
   if (plan.xentrace !== undefined) {
-    const { path, args, pages } = plan.xentrace;
-    changes.push({
-      what: [path, ...args].join(' '),
-      value: `(run; Xen's trace buffers of ${pages} pages a CPU are made if there are none)`,
-      undo: 'stopped, tracing in Xen off; its buffers stay until the host reboots',
-    });
+    const { path, args, drain, pages } = plan.xentrace;
+    changes.push(
+      {
+        what: [path, ...drain].join(' '),
+        value: `(run; Xen's trace buffers of ${pages} pages a CPU are made if there are none, and emptied)`,
+        undo: 'ends by itself; the buffers stay until the host reboots',
+      },
+      { what: [path, ...args].join(' '), value: '(run)', undo: 'stopped, tracing in Xen off' },
+    );
   }
   for (const socket of plan.monitors ?? []) {
     changes.push({

@@ -1,5 +1,6 @@
 import type { RecordPlan } from '../probes/plan.ts';
 import { GROUP } from '../probes/probe-line.ts';
+import { CLOCK_EVENT, CLOCK_SYMBOL } from '../probes/timekeeper.ts';
 import { shellWord } from '../transports/transport.ts';
 import { OWNER_FUNCTIONS } from './owner.ts';
 
@@ -25,6 +26,7 @@ export function agentScript(plan: RecordPlan, marker: string): string {
   lines.push(SETUP);
   lines.push(`put trace_clock ${shellWord(plan.clock)} || die 'the trace clock ${plan.clock} was refused'`);
   lines.push('put buffer_size_kb $KIB || die "no memory for trace buffers of $KIB KiB a CPU"');
+  if (plan.timekeeper !== undefined) lines.push(...sampling(plan.timekeeper));
   for (const { event, definition } of plan.probes) {
     const [before, after] = definition.split(GROUP) as [string, string];
     lines.push(`probe ${event} ${shellWord(before)}"$ID"${shellWord(after)}`);
@@ -33,6 +35,18 @@ export function agentScript(plan: RecordPlan, marker: string): string {
   for (const { event, filter } of plan.events) lines.push(`enable ${shellWord(event)} ${shellWord(filter)}`);
   lines.push(RECORD);
   return lines.join('\n');
+}
+
+/** Sets the probe that reads the kernel's clock, and reads it once; it is read again when recording is over. */
+function sampling(timekeeper: NonNullable<RecordPlan['timekeeper']>): string[] {
+  if ('why' in timekeeper) return [`noclock=${shellWord(timekeeper.why)}`, 'sample timekeeper-before.txt'];
+  const [before, after] = timekeeper.definition.split(GROUP) as [string, string];
+  return [
+    `noclock=; { printf '%s\\n' ${shellWord(before)}"$ID"${shellWord(after)} >>$T/kprobe_events; } 2>/dev/null ||
+  noclock='the kernel refuses the probe'`,
+    `[ -n "$noclock" ] || put "events/$ID/${CLOCK_EVENT}/filter" "common_pid==$$" || noclock='the filter was refused'`,
+    'sample timekeeper-before.txt',
+  ];
 }
 
 const PROLOGUE = `LC_ALL=C; export LC_ALL; umask 077; exec 3<&0
@@ -71,6 +85,21 @@ enable() {
   put "events/$1/enable" 1 || { printf 'W %s: cannot be switched on\\n' "$1"; return; }
   text "tracefs/events/$1/format" "$I/events/$1/format"
 }
+up=0 noclock=-
+now() { read -r t rest </proc/uptime; case $t in *.*) up=$t;; esac; }
+# The words of the kernel's clock, four times; or why not.
+sample() {
+  if [ -z "$noclock" ]; then
+    put "events/$ID/${CLOCK_EVENT}/enable" 1; put tracing_on 1
+    now; now; now; now
+    put tracing_on 0; put "events/$ID/${CLOCK_EVENT}/enable" 0
+    sed -n 's/^.*: ${CLOCK_EVENT}: ([^)]*) /${CLOCK_SYMBOL} /p' $I/trace >$RUN/pages 2>/dev/null
+    { : >$I/trace; } 2>/dev/null
+    [ -s $RUN/pages ] || noclock='the probe gave nothing'
+  fi
+  [ -z "$noclock" ] || printf '# ${CLOCK_SYMBOL}: %s\\n' "$noclock" >$RUN/pages
+  text $1 $RUN/pages
+}
 mkdir "$I" 2>/dev/null || die 'no trace instance can be made (is this root? is the kernel locked down?)'
 printf 'I %s\\n' "$ID"
 put tracing_on 0`;
@@ -79,8 +108,6 @@ const RECORD = `text tracefs/events/header_page $T/events/header_page
 text trace_clock.txt $I/trace_clock
 : >>$RUN/probes; text kprobe_events.txt $RUN/probes
 NB=; dd if=/dev/null of=/dev/null iflag=nonblock 2>/dev/null && NB=iflag=nonblock
-up=0
-now() { read -r t rest </proc/uptime; case $t in *.*) up=$t;; esac; }
 stats() {
   entries=0 overrun=0 bytes=0 dropped=0
   while IFS=: read -r k v; do
@@ -139,4 +166,6 @@ now; printf 'H %s\\n' $up
 empty
 for c in $CPUS; do text cpu$c.stats $I/per_cpu/cpu$c/stats; done
 text saved_cmdlines.txt $T/saved_cmdlines
+# Nothing else may get into buffers that are not read any more.
+[ -n "$noclock" ] || { put events/enable 0; sample timekeeper-after.txt; }
 printf 'E done\\n'`;

@@ -80,10 +80,10 @@ for id in $(names | grep '^ioreqtrace_[0-9]*_[0-9]*$' | sort -u); do
     fi
     rm -f $d/ioreq-trace/$id/xentrace
   done
-  for d in /run /var/run; do
-    [ -f $d/ioreq-trace/$id/qmp ] || continue
-    while IFS= read -r line; do say $id "QMP $line"; done <$d/ioreq-trace/$id/qmp
-    rm -f $d/ioreq-trace/$id/qmp
+  for f in /run/ioreq-trace/$id/qmp-* /var/run/ioreq-trace/$id/qmp-*; do
+    [ -f "$f" ] || continue
+    while IFS= read -r line; do say $id "QMP $line"; done <"$f"
+    rm -f "$f"
   done
   [ -d $T/instances/$id ] && say $id 'trace instance'
   grep -q "^[pr][0-9]*:$id/" $T/kprobe_events 2>/dev/null && say $id 'kprobes'

@@ -90,12 +90,14 @@ export class FlightRecorder {
           return false;
         },
         complete: () => {
+          Object.assign(this.facts, session?.xenFindings);
           this.save(sink, 'trigger', this.facts.triggered);
         },
       });
       session = new RecordSession(host, plan, view.deviceModels, sink);
       around.started?.(session, live);
       const end = await session.run(around.durationMs);
+      Object.assign(this.facts, session.xenFindings);
       // With some traces written, an end without another trigger leaves nothing more to tell.
       if (end.reason === 'trigger' || this.saved === 0) this.save(sink, end.reason, end.detail);
       return { end, dirs: this.dirs };

@@ -78,7 +78,7 @@ export class QemuEvents {
   private async forget(): Promise<void> {
     const { id } = this;
     const script = `for d in /run /var/run; do
-  rm -f $d/ioreq-trace/${id}/qmp; rmdir $d/ioreq-trace/${id} $d/ioreq-trace
+  rm -f $d/ioreq-trace/${id}/qmp-${this.pid}; rmdir $d/ioreq-trace/${id} $d/ioreq-trace
 done 2>/dev/null; true`;
     try {
       await this.host.run(script);
@@ -98,7 +98,7 @@ done 2>/dev/null; true`;
       }
     }
     const lines = this.switched.map((name) => `${socket}\t${name}\n`).join('');
-    const script = `for d in /run /var/run; do [ -d $d/ioreq-trace/${id} ] && cat >>$d/ioreq-trace/${id}/qmp && break; done`;
+    const script = `for d in /run /var/run; do [ -d $d/ioreq-trace/${id} ] && cat >>$d/ioreq-trace/${id}/qmp-${this.pid} && break; done`;
     await this.host.run(script, { input: lines });
     for (const name of this.switched) await set(this.client, name, true);
   }

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import type { Server, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -160,7 +160,9 @@ describe.skipIf(QEMU === undefined || !isRoot)("a QEMU's trace events", { concur
     expect(during).toEqual(expect.arrayContaining(['virtqueue_pop', 'virtio_notify', 'virtio_set_status']));
     expect(during).not.toContain('qmp_job_cancel');
     // What is switched on stands where the next can find it, and only that.
-    const note = readFileSync(join(dir, 'qmp'), 'utf8').trim().split('\n');
+    const note = readFileSync(join(dir, `qmp-${model.pid}`), 'utf8')
+      .trim()
+      .split('\n');
     const noted = note.map((line) => line.split('\t'));
     expect(noted.every(([socket]) => socket === model.qmpSocket)).toBe(true);
     const names = noted.map(([, name]) => name);
@@ -175,6 +177,25 @@ describe.skipIf(QEMU === undefined || !isRoot)("a QEMU's trace events", { concur
     expect(sink.lines.length).toBeLessThan(readFileSync(model.traceLog!, 'utf8').length);
     expect(await eventsOn(other)).toEqual(before);
     expect(existsSync(dir)).toBe(false);
+  });
+
+  it('of two device models are noted apart', async () => {
+    const [one, two] = [await startQemu(), await startQemu()];
+    const { id, dir } = runFolder();
+    const sink = new Log();
+    const both = [
+      await QemuEvents.start(host, one.model, id, sink),
+      await QemuEvents.start(host, two.model, id, sink),
+    ];
+    const [first, second] = both.map((events) => {
+      if (typeof events === 'string') throw new Error(events);
+      return events;
+    });
+    await first!.stop();
+    // Had the recorder died here, the next one would find what is on still.
+    expect(readdirSync(dir)).toEqual([`qmp-${two.model.pid}`]);
+    await second!.stop();
+    expect([sink.warnings, existsSync(dir)]).toEqual([[], false]);
   });
 
   it('leave nothing behind when QEMU ends first', async () => {
@@ -195,7 +216,7 @@ describe.skipIf(QEMU === undefined || !isRoot)("a QEMU's trace events", { concur
     const sink = new Log();
     const events = await QemuEvents.start(host, model, id, sink);
     if (typeof events === 'string') throw new Error(events);
-    const note = readFileSync(join(dir, 'qmp'), 'utf8');
+    const note = readFileSync(join(dir, `qmp-${model.pid}`), 'utf8');
     // The monitor takes one client: a recorder that was killed holds it no more.
     (events as unknown as { client: QmpClient }).client.close();
     expect((await eventsOn(other)).length).toBeGreaterThan(5);
@@ -203,7 +224,7 @@ describe.skipIf(QEMU === undefined || !isRoot)("a QEMU's trace events", { concur
     expect(await eventsOn(other)).toEqual([]);
     await events.stop();
     expect(sink.warnings[0]).toMatch(/^QEMU's trace events may still be on: .*the connection was closed$/);
-    expect(existsSync(join(dir, 'qmp'))).toBe(true);
+    expect(existsSync(join(dir, `qmp-${model.pid}`))).toBe(true);
     child.kill('SIGKILL');
     await once(child, 'exit');
     const [failed] = await switchOffNoted(host, note);

@@ -110,6 +110,7 @@ async function recordAll(
     const session = new RecordSession(host, plan, view.deviceModels, sink);
     options.started?.(session, live);
     end = await session.run(options.durationMs);
+    Object.assign(facts, session.xenFindings);
   } catch (error) {
     files.close();
     rmSync(raw, { recursive: true, force: true });

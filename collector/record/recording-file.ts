@@ -46,7 +46,7 @@ export function writeRecording(rawDir: string, recording: RecordingFile): void {
 }
 
 /** Start time of a process of this machine (field 22 of /proc/PID/stat); undefined if there is none. */
-function startTime(pid: number): string | undefined {
+export function startTime(pid: number): string | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
     return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];

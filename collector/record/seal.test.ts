@@ -184,6 +184,41 @@ describe('opening a recording that was never sealed', () => {
     expect(existsSync(join(dir, 'raw'))).toBe(false);
   });
 
+  const died = { pid: 2 ** 22 + 5, start: '7', machine: hostname() };
+
+  it('is done once by two commands at the same time', async () => {
+    const dir = unsealed({ state: 'running', recorder: died });
+    const both = [sealIfNeeded(dir, TOOL), sealIfNeeded(dir, TOOL)];
+    const [first, second] = await Promise.allSettled(both);
+    expect(first!.status).toBe('fulfilled');
+    expect(second).toMatchObject({ status: 'rejected', reason: { code: 'E_HOST_BUSY' } });
+    expect(Math.min(...rowsOf(dir))).toBeGreaterThan(0);
+    expect(readdirSync(dir).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it.each([
+    ['of a process that died', `${died.pid} 7 ${hostname()}\n`],
+    ['of a process whose pid is taken by another', `${process.pid} 1 ${hostname()}\n`],
+    ['that is none', ''],
+  ])('takes over a lock %s', async (_, content) => {
+    const dir = unsealed({ state: 'running', recorder: died });
+    writeFileSync(join(dir, '.sealing.lock'), content);
+    await sealIfNeeded(dir, TOOL);
+    expect(Math.min(...rowsOf(dir))).toBeGreaterThan(0);
+    expect(readdirSync(dir).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('is refused while a living process seals it', async () => {
+    const dir = unsealed({ state: 'running', recorder: died });
+    const lock = `${process.pid} ${mine().start} ${hostname()}\n`;
+    writeFileSync(join(dir, '.sealing.lock'), lock);
+    expect(await failure(sealIfNeeded(dir, TOOL))).toBe(
+      `E_HOST_BUSY ${dir}: is being sealed by another command; got process ${process.pid}`,
+    );
+    expect(readFileSync(join(dir, '.sealing.lock'), 'utf8')).toBe(lock);
+    expect(readdirSync(dir).sort()).toEqual(['.sealing.lock', 'raw']);
+  });
+
   it('says what is damaged and leaves it alone', async () => {
     const dir = unsealed();
     writeFileSync(join(dir, 'raw/recording.json'), '{"format": "ioreq-trace-recording", "st');

@@ -9,19 +9,24 @@ import { replaceFile, systemReason } from '../../trace/replace-file.ts';
 import { importCapture } from '../import.ts';
 import type { ImportOptions, ImportResult } from '../import.ts';
 import { RAW_FOLDER } from './recording-file.ts';
+import { withSealLock } from './seal-lock.ts';
 
 /** Where the trace is made before it takes its place: a name that no trace file has. */
 const SEALING = '.sealing';
+
+type SealOptions = Omit<ImportOptions, 'force'> & { keepRaw?: boolean };
+
+/** sealLocked, while no other command does the same: rejects with E_HOST_BUSY if one does. */
+export async function sealRecording(dir: string, options: SealOptions): Promise<ImportResult> {
+  return await withSealLock(dir, () => sealLocked(dir, options));
+}
 
 /**
  * Turns the raw files of a recording into the trace of its directory: DIR/raw becomes DIR/events-*.arrows and,
  * last of all, DIR/manifest.json, so that a sealing which is cut off can be begun again. The raw files are removed
  * then, unless `keepRaw`. Rejects as importCapture does, and leaves the raw files as they were.
  */
-export async function sealRecording(
-  dir: string,
-  options: Omit<ImportOptions, 'force'> & { keepRaw?: boolean },
-): Promise<ImportResult> {
+export async function sealLocked(dir: string, options: SealOptions): Promise<ImportResult> {
   const { keepRaw = false, ...rest } = options;
   const raw = join(dir, RAW_FOLDER);
   const made = join(dir, SEALING);

@@ -117,6 +117,40 @@ describe('the script on the host', () => {
   });
 });
 
+describe("the reading of the kernel's clock", () => {
+  const body = (name: string): string =>
+    new RegExp(`^${name}\\(\\) \\{[\\s\\S]*?^\\}`, 'm').exec(agentScript(switchPlan(), 'mark'))![0];
+  const sample = `put() { printf '%s\\n' "$2" >"$I/$1"; } 2>/dev/null
+text() { printf 'T %s\\n' "$1"; cat "$2"; printf '\\nmark\\n'; }
+now() { echo x >>$RUN/readings; }
+${body('sample')}`;
+  const words = Array.from({ length: 15 }, (_, n) => `w${n}=0x${n}`).join(' ');
+  const trace = `# tracer: nop
+              sh-1497    [001] d....   430.807526: clock: (uptime_proc_show+0x0/0x1a0) ${words}
+    a: clock: b-14   [001] dN...   430.869345: clock: (uptime_proc_show+0x0/0x1a0) ${words}
+`;
+
+  it.each(shells)('prints the words alone, and leaves the buffer empty, with $name', async (shell) => {
+    const dir = join(work, `clock-${shell.name}`);
+    mkdirSync(join(dir, 'events/id/clock'), { recursive: true });
+    writeFileSync(join(dir, 'trace'), trace);
+    const script = `I=${dir} RUN=${dir} ID=id noclock=\n${sample}\nsample timekeeper-before.txt`;
+    const { stdout } = await withShell(local, shell).run(script.replaceAll('\\n', '\n'));
+    expect(stdout).toBe(`T timekeeper-before.txt\ntk_fast_raw ${words}\ntk_fast_raw ${words}\n\nmark\n`);
+    const left = (name: string): string => readFileSync(join(dir, name), 'utf8');
+    expect(['trace', 'events/id/clock/enable', 'tracing_on', 'readings'].map(left)).toEqual([
+      '',
+      '0\n',
+      '0\n',
+      'x\nx\nx\nx\n',
+    ]);
+    const { stdout: second } = await withShell(local, shell).run(`I=${dir} RUN=${dir} ID=id noclock=
+${sample}
+sample timekeeper-after.txt`);
+    expect(second).toBe('T timekeeper-after.txt\n# tk_fast_raw: the probe gave nothing\n\nmark\n');
+  });
+});
+
 describe.skipIf(why !== undefined)('recording on this kernel', { concurrent: true }, () => {
   it.each(shells)('records, seals and leaves nothing, with $name', async (shell) => {
     const host = withShell(local, shell);
@@ -133,6 +167,18 @@ describe.skipIf(why !== undefined)('recording on this kernel', { concurrent: tru
     const { manifest } = openTrace(dir);
     expect([manifest.complete, manifest.ended]).toEqual([true, 'the time asked for was over']);
     expect(existsSync(join(dir, 'raw'))).toBe(false);
+  });
+
+  // This kernel may have no kprobes, or no such variable: either way there is a file, and a recording.
+  it("goes on without the kernel's clock, and notes why", async () => {
+    const definition = 'p:@GROUP@/clock uptime_proc_show w0=@no_such_variable+0:x64';
+    const plan = switchPlan({ timekeeper: { definition } });
+    const { dir, rows } = await recorded(local, plan, { durationMs: 1200, keepRaw: true });
+    expect(rows).toBeGreaterThan(10);
+    const noted = readFileSync(join(dir, 'raw/timekeeper-before.txt'), 'utf8');
+    expect(noted).toBe('# tk_fast_raw: the kernel refuses the probe\n');
+    expect(existsSync(join(dir, 'raw/timekeeper-after.txt'))).toBe(false);
+    expect(openTrace(dir).manifest.unknownFiles.join()).not.toContain('timekeeper');
   });
 
   it.each(shells)('grows its buffers and counts what was lost, with $name', async (shell) => {

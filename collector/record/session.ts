@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TraceError } from '../../trace/errors.ts';
 import { howItEnded } from '../../trace/recording-facts.ts';
-import type { EndReason } from '../../trace/recording-facts.ts';
+import type { EndReason, TracePoints } from '../../trace/recording-facts.ts';
 import type { DeviceModelView } from '../probes/host-view.ts';
 import type { RecordPlan } from '../probes/plan.ts';
 import type { HostProcess, HostTransport } from '../transports/transport.ts';
@@ -27,6 +27,14 @@ export interface SessionStatus {
   /** Highest share of a ring buffer that was ever found filled, 0 to 1. */
   fullest: number;
   rawBytes: number;
+  /** Which trace points Xen has, as soon as that is known. */
+  tracePoints?: TracePoints;
+}
+
+/** What the recording found out of Xen, for the trace. */
+export interface XenFindings {
+  tracePoints?: TracePoints;
+  dom0Offset?: string;
 }
 
 export interface SessionEnd {
@@ -81,6 +89,16 @@ export class RecordSession {
     this.plan = plan;
     this.sink = sink;
     this.status.bufferKib = plan.bufferKib;
+  }
+
+  /** By now; complete when `run` has ended. */
+  get xenFindings(): XenFindings {
+    const tracePoints = this.xen?.tracePoints();
+    const dom0Offset = this.xen?.points.dom0Offset;
+    return {
+      ...(tracePoints === undefined ? {} : { tracePoints }),
+      ...(dom0Offset === undefined ? {} : { dom0Offset: dom0Offset.toString() }),
+    };
   }
 
   /** Asks the recording to end; the first reason stays. */
@@ -237,6 +255,9 @@ export class RecordSession {
       round: (number, uptime) => {
         status.rounds = number;
         status.elapsed = uptime - this.began;
+        // What Xen says when tracing begins has come after two walks over its buffers, ten times a second.
+        const points = this.xen?.points.seen ?? (number > 2 ? this.xen?.tracePoints() : undefined);
+        if (points !== undefined) status.tracePoints = points;
         sink.round(number, uptime);
         if (sink.nearlyFull) this.stop('disk', 'what is left is needed to seal the trace');
       },

@@ -7,9 +7,9 @@
 # WITHOUT, WITH: folders of two arm64 builds of the same Xen with the same .config (xen/ of the source tree, or what
 # was given as O=). CROSS_COMPILE as for Xen's build; only objdump is used.
 #
-# An instruction is counted as "record only" if every way on from it calls trace(), or every way to it does. A test is a conditional branch
-# to such instructions: what a trace point costs while tracing is off is the load and the test before it, and
-# whatever else the compiler adds to the rest of the function (column "more").
+# An instruction is counted as "record only" if every way on from it calls trace(), or every way to it does. A test
+# is a conditional branch to such instructions: what a trace point costs while tracing is off is the load and the
+# test before it, and whatever else the compiler adds to the rest of the function (column "more").
 set -euo pipefail
 [ $# = 2 ] || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 objdump=${CROSS_COMPILE-aarch64-linux-gnu-}objdump

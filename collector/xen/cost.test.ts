@@ -25,7 +25,8 @@ function costOf(before: string, after: string): string {
     ['after/xen', after],
   ] as const) {
     put(`${build}/arch/arm/traps.o`, text);
-    for (const other of ['arch/arm/vgic.o', 'arch/arm/gic-vgic.o', 'common/ioreq.o']) put(`${build}/${other}`, '');
+    for (const other of ['arch/arm/vgic.o', 'arch/arm/gic-vgic.o', 'common/ioreq.o'])
+      put(`${build}/${other}`, '');
   }
   return execFileSync('bash', [SCRIPT, join(dir, 'before'), join(dir, 'after')], {
     encoding: 'utf8',
