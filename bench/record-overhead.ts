@@ -20,9 +20,12 @@ import { overheadTable } from './overhead/table.ts';
  * recorder's own processes there.
  *
  *   node record-overhead.js [ROUNDS] [READS] [NAME...]
+ *
+ * IOREQ_TRACE_TRUTH_XEN=patched: on the host whose Xen has the trace points.
  */
 const [ROUNDS = 2, READS = 300] = process.argv.slice(2, 4).map(Number);
 const NAMES = process.argv.slice(4);
+const XEN = process.env['IOREQ_TRACE_TRUTH_XEN'] ?? 'unpatched';
 /** Most that the default set may cost the guest. */
 const GOAL = 0.05;
 
@@ -37,7 +40,7 @@ async function main(): Promise<number> {
   try {
     host =
       given === undefined
-        ? await bootHost({ stateDir: join(work, 'host'), limitSeconds: 7200, log })
+        ? await bootHost({ stateDir: join(work, 'host'), xen: XEN, limitSeconds: 7200, log })
         : attachHost(given);
     const name = `o${process.pid % 10_000}`;
     guest = await host.startGuest({ name, vcpus: 1, devices: [{ kind: 'blk', sizeMiB: 32 }] });
@@ -47,6 +50,7 @@ async function main(): Promise<number> {
     for (let round = 0; round < ROUNDS; round++) {
       for (const set of HOOK_SETS) {
         if (NAMES.length > 0 && !NAMES.includes(set.name)) continue;
+        if (set.pointsOnly === true && XEN === 'unpatched') continue;
         const first = await bed.sample(undefined);
         const recorded: [Sample, Sample] = [await bed.sample(set), await bed.sample(set)];
         const quad = { set, without: [first, await bed.sample(undefined)], recorded } satisfies Quad;
@@ -58,7 +62,7 @@ async function main(): Promise<number> {
       }
     }
     const { text, cost } = overheadTable(quads, READS);
-    console.log(text);
+    console.log(`Xen ${XEN}, ${ROUNDS} rounds of ${READS} reads\n\n${text}`);
     if (Number.isNaN(cost)) return 0;
     console.log(
       `default set: costs the guest ${(100 * cost).toFixed(1)} % (goal ${(100 * GOAL).toFixed(0)} %)`,

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HypervisorEvents } from '../analyzer/passes/hypervisor-events.ts';
 import { XenWaits, X } from '../analyzer/passes/xen-waits.ts';
 import { Histogram } from '../analyzer/stats/histogram.ts';
 import { FileSource } from '../collector/input/file-source.ts';
@@ -40,12 +41,13 @@ const LINE = { scale: 1e9 / CPU_HZ, shift: 0 };
 
 /** The span pass on the hypervisor's records: every ioreq wait of the domain, into a latency distribution. */
 class Spans {
-  readonly waits = new XenWaits(1, SCENARIO.vcpus, false);
+  readonly waits = new XenWaits(SCENARIO.vcpus, false, undefined);
+  private readonly events = new HypervisorEvents(1, SCENARIO.vcpus, this.waits, undefined, undefined);
   readonly latency = new Histogram();
 
   consume(batch: EventBatch): void {
     const { waits, latency } = this;
-    waits.rows(batch, LINE, 0, batch.length);
+    this.events.rows(batch, LINE, 0, batch.length);
     for (const queue of waits.queues) {
       while (queue.length > 0) {
         latency.record(queue.get(0, X.END) - queue.get(0, X.START));

@@ -50,7 +50,10 @@ describe.skipIf(!recordingPresent(LEGACY))('a legacy block device recorded on a 
 
 const MODERN = 'qemu-virt/modern-blk-net-serial-gpu.jsonl';
 describe.skipIf(!recordingPresent(MODERN))('block, net, console and gpu of a QEMU guest, modern', () => {
-  it('replay with every register read and used element equal', () => {
+  it.each([
+    ['', Infinity],
+    [', saved and restored between', 41],
+  ])('replay with every register read and used element equal%s', (_, renewEvery) => {
     const disk = new MemoryDisk(unpacked('qemu-virt/disk-start.img'));
     const frames: Uint8Array[] = [];
     let text = '';
@@ -63,22 +66,29 @@ describe.skipIf(!recordingPresent(MODERN))('block, net, console and gpu of a QEM
     });
     const recording = unpacked(MODERN).toString();
     const gpu = new GpuDevice({ edid: recordedEdid(recording) });
-    const result = replay(recording, 2, 0x0a00_0000, [
-      ordered(new BlockDevice({ disk, hold: true })),
-      {
-        model: net,
-        outside: (queue, elements) => {
-          if (queue === NET_RX) for (const element of elements) net.receive(bytesOf([element]).subarray(12));
+    const result = replay(
+      recording,
+      2,
+      0x0a00_0000,
+      [
+        ordered(new BlockDevice({ disk, hold: true })),
+        {
+          model: net,
+          outside: (queue, elements) => {
+            if (queue === NET_RX)
+              for (const element of elements) net.receive(bytesOf([element]).subarray(12));
+          },
         },
-      },
-      {
-        model: serial,
-        outside: (queue, elements) => {
-          if (queue !== 2 && queue % 2 === 0) serial.input(queuePort(queue), bytesOf(elements));
+        {
+          model: serial,
+          outside: (queue, elements) => {
+            if (queue !== 2 && queue % 2 === 0) serial.input(queuePort(queue), bytesOf(elements));
+          },
         },
-      },
-      { model: gpu },
-    ]);
+        { model: gpu },
+      ],
+      renewEvery,
+    );
     expect(result.differences).toEqual([]);
     expect([result.reads, result.usedElements, frames.length]).toEqual([350, 92, 11]);
     expect(text).toContain('hello from hvc0');

@@ -10,14 +10,31 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   trace: ['trace'],
   collector: ['trace', 'collector'],
   analyzer: ['trace', 'analyzer'],
-  viewer: ['trace', 'viewer', 'analyzer/stats', 'analyzer/page', 'analyzer/report/document.ts'],
+  devices: ['trace', 'devices'],
+  viewer: [
+    'trace',
+    'viewer',
+    'analyzer/stats',
+    'analyzer/page',
+    'analyzer/exports',
+    'analyzer/report/document.ts',
+  ],
   cli: ['trace', 'collector', 'analyzer', 'cli'],
 };
 /** Tests may also use fixtures and whatever they check end to end. */
-const TESTS_MAY_IMPORT = ['trace', 'collector', 'analyzer', 'cli', 'viewer', 'fixtures', 'scripts'];
+const TESTS_MAY_IMPORT = [
+  'trace',
+  'collector',
+  'analyzer',
+  'devices',
+  'cli',
+  'viewer',
+  'fixtures',
+  'scripts',
+];
 
 /** Shared with the page: no node:* here. */
-const PURE = ['trace', 'analyzer/passes', 'analyzer/stats'];
+const PURE = ['trace', 'analyzer/passes', 'analyzer/stats', 'analyzer/exports', 'devices'];
 const NODE_ALLOWED = ['trace/open.ts', 'trace/writer.ts', 'trace/arrow-file.ts', 'trace/replace-file.ts'];
 
 function sourceFiles(folder: string): string[] {

@@ -1,18 +1,63 @@
-// Takes the README's pictures of the page from the demo's result: npm run demo && npm run docs:screenshots
+// Takes the pictures of the page from the demo's result: npm run demo && npm run docs:screenshots
+// Usage: screenshot.mjs [PAGE [COMPARISON]]; COMPARISON is a page of two traces (trace view A B -o FILE).
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const page = resolve('out/demo/p1.html');
+const [page = 'out/demo/p1.html', comparison = 'out/demo/compare.html'] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath: '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
 });
+
+/** Views by the name of their picture: how one gets there from the opened page. */
+const VIEWS = {
+  page: async (tab) => {
+    await tab.getByRole('button', { name: 'Fit to accesses' }).click();
+  },
+  'page-timeline': async (tab) => {
+    await tab.locator('.outliers tbody tr').first().click();
+    await tab.waitForSelector('#timeline-steps');
+  },
+  'page-interrupts': async (tab) => {
+    await tab.keyboard.press('Digit2');
+    await tab.waitForSelector('#line-table');
+    await tab.locator('#line-table').scrollIntoViewIfNeeded();
+  },
+  'page-requests': async (tab) => {
+    await tab.keyboard.press('Digit4');
+    await tab.waitForSelector('#queue-table');
+    await tab.locator('#queue-table').scrollIntoViewIfNeeded();
+  },
+  'page-keys': async (tab) => {
+    await tab.keyboard.press('Shift+Slash');
+  },
+};
+
+async function take(file, name, act, theme, height = 800) {
+  const tab = await browser.newPage({ viewport: { width: 1280, height }, colorScheme: theme });
+  await tab.goto(pathToFileURL(resolve(file)).href);
+  await tab.waitForSelector('#ladder-table');
+  await act(tab);
+  await tab.waitForTimeout(1200);
+  await tab.screenshot({ path: `docs/${name}-${theme}.png` });
+  await tab.close();
+}
+
 for (const theme of ['light', 'dark']) {
-  const tab = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: theme });
-  await tab.goto(pathToFileURL(page).href);
-  await tab.getByRole('button', { name: 'Fit to accesses' }).click();
-  await tab.waitForTimeout(1500);
-  await tab.screenshot({ path: `docs/page-${theme}.png` });
+  for (const [name, act] of Object.entries(VIEWS))
+    await take(page, name, act, theme, name === 'page-keys' ? 700 : 800);
+  if (!existsSync(comparison)) continue;
+  await take(
+    comparison,
+    'page-compare',
+    async (tab) => {
+      await tab.keyboard.press('Digit6');
+      await tab.waitForSelector('#compare-table tbody tr');
+    },
+    theme,
+    560,
+  );
 }
 await browser.close();

@@ -1,52 +1,100 @@
 import type { JSX } from 'preact';
+import { Component, type ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { Flame } from './charts/flame.tsx';
 import { Heatmap } from './charts/heatmap.tsx';
 import { Overview } from './charts/overview.tsx';
-import { answer, phase, tableOf, zoom, type Loaded } from './data.ts';
+import { fault, phase, settled, tableOf, zoom, type Loaded } from './data.ts';
 import type { Overview as OverviewData } from './engine/query.ts';
+import { say } from './dialogs.ts';
+import { spoken } from './keys.ts';
+import { Dialogs } from './panels/dialogs.tsx';
 import { count, duration, FAMILY_TITLE, FAMILY_UNIT, instant, safeText } from './format.ts';
 import { About } from './panels/about.tsx';
 import { DetailPanel } from './panels/detail.tsx';
+import { Compare } from './panels/compare.tsx';
+import { Exports } from './panels/export.tsx';
+import { FamilyTables } from './panels/family-tables.tsx';
 import { Families } from './panels/families.tsx';
+import { OpenFile } from './panels/open-file.tsx';
 import { Outliers } from './panels/outliers.tsx';
 import { Percentiles } from './panels/percentiles.tsx';
 import { Stages } from './panels/stages.tsx';
+import { Timeline } from './panels/timeline.tsx';
 import { TopBar } from './panels/top-bar.tsx';
 import { Tree } from './panels/tree.tsx';
-import { useAtom, view } from './state.ts';
+import { useAtom, useView } from './state.ts';
+
+/** Whatever a strange trace makes a panel stumble over: the page says so instead of going blank. */
+export class Guard extends Component<{ children: ComponentChildren }, { message: string | null }> {
+  override state = { message: null as string | null };
+
+  override componentDidMount(): void {
+    // Another trace is another chance.
+    phase.watch(() => {
+      this.setState({ message: null });
+    });
+  }
+
+  override componentDidCatch(error: unknown): void {
+    this.setState({ message: error instanceof Error ? error.message : String(error) });
+  }
+
+  override render(): ComponentChildren {
+    const { message } = this.state;
+    if (message === null) return this.props.children;
+    return (
+      <div class="loading" role="alert">
+        <p>This trace cannot be shown: {safeText(message)}</p>
+        <p>
+          <OpenFile text="Choose another page" />, or reload.
+        </p>
+      </div>
+    );
+  }
+}
 
 export function App(): JSX.Element {
   const now = useAtom(phase);
   if (now.at === 'ready') return <Page loaded={now.loaded} />;
   if (now.at === 'loading') return <p class="loading">Reading the trace…</p>;
-  if (now.at === 'empty') {
-    return (
-      <p class="loading">
-        This page holds no trace. <code>trace view T -o page.html</code> writes one that does.
-      </p>
-    );
-  }
   return (
-    <div class="loading" role="alert">
-      <p>The trace in this page cannot be shown: {safeText(now.message)}</p>
-      <p>The file may have been cut short; write it again with trace view.</p>
-    </div>
+    <main class="loading">
+      {now.at === 'failed' && (
+        <div role="alert">
+          <p>The trace cannot be shown: {safeText(now.message)}</p>
+          <p>The file may have been cut short; write it again with trace view.</p>
+        </div>
+      )}
+      {now.at === 'empty' && <h1>This page holds no trace.</h1>}
+      <p>
+        Drop a page here that <code>trace view T -o page.html</code> wrote, or <OpenFile text="choose one" />.
+      </p>
+      <p class="hint">
+        To make a trace: trace record --domain NAME -o T on the host, or trace import FILES -o T.
+      </p>
+    </main>
   );
 }
 
 function Page({ loaded }: { loaded: Loaded }): JSX.Element {
-  const { family } = useAtom(view);
-  const latest = useAtom(answer);
+  const { family, tab } = useView('family', 'tab');
+  const latest = useAtom(settled);
   const current = latest?.family === family ? latest.answer : null;
   const table = tableOf(loaded.data, family);
   useEffect(() => {
     document.title = `${safeText(loaded.data.report.trace?.path)} · ioreq-trace`;
   }, [loaded]);
+  useEffect(() => {
+    say(spoken());
+  }, [current]);
   return (
     <>
+      <Dialogs />
+      <Exports loaded={loaded} />
       <TopBar loaded={loaded} />
       <Families loaded={loaded} />
+      <Fault />
       {table !== undefined && table.rows < table.spans && (
         <p class="banner" role="note">
           <b>A sample.</b> The trace has {count(table.spans)} {FAMILY_UNIT[family]}; this page holds{' '}
@@ -55,7 +103,15 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
           from all of them.
         </p>
       )}
-      {(loaded.tables[family]?.usable ?? 0) === 0 ? (
+      {tab !== 'spans' ? (
+        <div class="grid nothing">
+          <main class="centre">{tab === 'timeline' ? <Timeline loaded={loaded} /> : <Compare />}</main>
+          <aside class="right">
+            <DetailPanel loaded={loaded} />
+            <About loaded={loaded} />
+          </aside>
+        </div>
+      ) : (loaded.tables[family]?.usable ?? 0) === 0 ? (
         <Nothing loaded={loaded} />
       ) : (
         <div class="grid">
@@ -87,6 +143,7 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
                   <Percentiles loaded={loaded} selection={current.selection} />
                   <Stages loaded={loaded} selection={current.selection} />
                 </div>
+                <FamilyTables loaded={loaded} selection={current.selection} />
                 <section class="panel" aria-label="Flame graph">
                   <h2>
                     Flame graph{' '}
@@ -111,9 +168,29 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
   );
 }
 
+/** A second trace that could not be loaded leaves the first as it was. */
+function Fault(): JSX.Element | null {
+  const message = useAtom(fault);
+  if (message === null) return null;
+  return (
+    <p class="banner" role="alert">
+      {safeText(message)}{' '}
+      <button
+        type="button"
+        class="link"
+        onClick={() => {
+          fault.set(null);
+        }}
+      >
+        Close
+      </button>
+    </p>
+  );
+}
+
 /** Boots and idle ends make a trace long and its spans narrow: one click to the part that has some. */
 function Fit({ loaded }: { loaded: Loaded }): JSX.Element | null {
-  const { family, window } = useAtom(view);
+  const { family, window } = useView('family', 'window');
   const table = loaded.tables[family];
   if (window !== null || table === undefined) return null;
   const margin = (table.last - table.first) * 0.01 + 1000;
@@ -132,7 +209,7 @@ function Fit({ loaded }: { loaded: Loaded }): JSX.Element | null {
 }
 
 function Nothing({ loaded }: { loaded: Loaded }): JSX.Element {
-  const { family } = useAtom(view);
+  const { family } = useView('family');
   const spans = tableOf(loaded.data, family)?.spans ?? 0;
   return (
     <div class="grid nothing">

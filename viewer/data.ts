@@ -1,10 +1,12 @@
-import { familyFigures, REPORT_BLOCK, spansBlock } from '../analyzer/page/page-format.ts';
+import { familyFigures } from '../analyzer/page/page-format.ts';
 import type { PageData, PageFamilyReport, PageTable } from '../analyzer/page/page-format.ts';
-import { SPAN_FAMILIES } from '../trace/manifest.ts';
 import type { SpanFamily } from '../trace/spans.ts';
-import type { Answer } from './engine/query.ts';
-import type { Detail, LoadedTable, Reply, Request } from './protocol.ts';
-import { Atom, update, view, type ViewState } from './state.ts';
+import { fileBlocks, ownBlocks } from './blocks.ts';
+import type { Answer, Range } from './engine/query.ts';
+import type { Scene } from './engine/timeline.ts';
+import type { FamilyFigures } from './engine/figures.ts';
+import type { Detail, ExportKind, LoadedTable, Reply, Request, Side } from './protocol.ts';
+import { Atom, showTimeline, update, view, type ViewState } from './state.ts';
 import TraceWorker from './worker.ts?worker&inline';
 
 export interface Loaded {
@@ -18,9 +20,19 @@ export type Phase =
   { at: 'loading' } | { at: 'empty' } | { at: 'failed'; message: string } | { at: 'ready'; loaded: Loaded };
 
 export const phase = new Atom<Phase>({ at: 'loading' });
+/** The trace, and the one it is compared with. */
+export const sides = new Atom<readonly [Loaded | null, Loaded | null]>([null, null]);
+/** Both traces' figures by family, once they are asked for: `side family`. */
+export const compared = new Atom<Readonly<Record<string, FamilyFigures>>>({});
+/** Why a second trace could not be loaded. */
+export const fault = new Atom<string | null>(null);
 /** The latest answer, and which family it is of. */
 export const answer = new Atom<{ family: SpanFamily; answer: Answer } | null>(null);
+/** The latest answer once it stands still for a moment: tables need not follow every step of a zoom. */
+export const settled = new Atom<{ family: SpanFamily; answer: Answer } | null>(null);
 export const detail = new Atom<Detail | null>(null);
+/** What the timeline draws, of the span that was chosen when it was asked for. */
+export const scene = new Atom<Scene | null>(null);
 /** Width of the heatmap in CSS px: how many columns the worker may make. 0 until it is laid out: nothing is asked before. */
 export const heatColumns = new Atom<number>(0);
 
@@ -33,7 +45,6 @@ export function tableOf(data: PageData, family: SpanFamily): PageTable | undefin
 }
 
 let worker: Worker | null = null;
-let nextId = 1;
 /** Only one question is under way; a newer one waits, and replaces the one that waits already. */
 let busy = false;
 let waiting: Extract<Request, { type: 'query' }> | null = null;
@@ -41,18 +52,8 @@ let asked = '';
 
 const post = (request: Request): void => worker?.postMessage(request);
 
+/** Loads the traces that the page holds; without any, waits for a file. */
 export function start(): void {
-  const block = (id: string): string | undefined => document.getElementById(id)?.textContent;
-  const report = block(REPORT_BLOCK);
-  if (report === undefined) {
-    phase.set({ at: 'empty' });
-    return;
-  }
-  const spans: Partial<Record<SpanFamily, string>> = {};
-  for (const family of SPAN_FAMILIES) {
-    const text = block(spansBlock(family));
-    if (text !== undefined) spans[family] = text;
-  }
   worker = new TraceWorker();
   worker.addEventListener('message', (event: MessageEvent<Reply>) => {
     receive(event.data);
@@ -60,31 +61,96 @@ export function start(): void {
   worker.addEventListener('error', (event) => {
     phase.set({ at: 'failed', message: event.message });
   });
-  post({ type: 'load', report, spans });
-  // The text is in the worker now; the page need not keep tens of megabytes of it.
-  for (const family of SPAN_FAMILIES) document.getElementById(spansBlock(family))?.remove();
   view.watch(ask);
   heatColumns.watch(ask);
+  const own = ownBlocks();
+  own.slice(0, 2).forEach((blocks, n) => {
+    post({ type: 'load', side: n === 0 ? 0 : 1, blocks });
+  });
+  if (own.length === 0) phase.set({ at: 'empty' });
+}
+
+let dropped = false;
+
+/** Takes a page with a trace from disk: as the first, or as the one to compare the first with. */
+export async function openFile(file: File): Promise<void> {
+  const first = sides.get()[0] === null;
+  fault.set(null);
+  dropped = true;
+  if (first) phase.set({ at: 'loading' });
+  try {
+    post({ type: 'load', side: first ? 0 : 1, blocks: await fileBlocks(file) });
+  } catch (error) {
+    failed(first ? 0 : 1, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function failed(side: Side, message: string): void {
+  if (side === 0) phase.set({ at: 'failed', message });
+  else fault.set(message);
+}
+
+/** Shows the other one of two traces. Rows and groups are numbers of one trace: they mean nothing in another. */
+export function showSide(side: Side): void {
+  const loaded = sides.get()[side];
+  if (loaded === null) return;
+  update({ side, groups: [], selected: null, span: null });
+  phase.set({ at: 'ready', loaded });
+  ask();
 }
 
 function receive(reply: Reply): void {
-  if (reply.type === 'failed') phase.set({ at: 'failed', message: reply.message });
+  const state = view.get();
+  if (reply.type === 'failed') failed(reply.side, reply.message);
   else if (reply.type === 'loaded') {
     const tables: Loaded['tables'] = {};
     for (const table of reply.tables) tables[table.family] = table;
-    phase.set({ at: 'ready', loaded: { data: reply.data, duration: reply.duration, tables } });
+    const loaded = { data: reply.data, duration: reply.duration, tables };
+    const [a, b] = sides.get();
+    sides.set(reply.side === 0 ? [loaded, b] : [a, loaded]);
+    compared.set({});
+    if (reply.side === 1 && dropped) update({ tab: 'compare' });
+    if (reply.side === state.side || phase.get().at !== 'ready') phase.set({ at: 'ready', loaded });
     ask();
-  } else if (reply.type === 'detail') {
-    const state = view.get();
-    if (state.selected === reply.detail.row && state.family === reply.detail.family) detail.set(reply.detail);
-  } else {
+  } else if (reply.type === 'export') {
+    exported.shift()?.(reply.bytes);
+  } else if (reply.type === 'figures') {
+    compared.set({ ...compared.get(), [`${reply.side} ${reply.family}`]: reply.figures });
+  } else if (reply.type === 'scene') {
+    if (reply.side === state.side) scene.set(reply.scene);
+    sceneBusy = false;
+    askScene(view.get());
+  } else if (reply.type === 'answer') {
     busy = false;
-    if (reply.family === view.get().family) answer.set({ family: reply.family, answer: reply.answer });
+    if (reply.family === state.family && reply.side === state.side) {
+      answer.set({ family: reply.family, answer: reply.answer });
+      settle(reply.side);
+    }
     if (waiting !== null) {
       const next = waiting;
       waiting = null;
       put(next);
     }
+  } else if (reply.side === state.side) {
+    const { row, family } = reply.detail;
+    if (state.selected === row && state.family === family) detail.set(reply.detail);
+  }
+}
+
+const REST_MS = 90;
+let settling = 0;
+let settledSide: Side = 0;
+
+function settle(side: Side): void {
+  const now = answer.get();
+  clearTimeout(settling);
+  const other = settled.get()?.family !== now?.family || side !== settledSide;
+  settledSide = side;
+  if (other) settled.set(now);
+  else {
+    settling = window.setTimeout(() => {
+      settled.set(answer.get());
+    }, REST_MS);
   }
 }
 
@@ -98,15 +164,17 @@ function put(request: Extract<Request, { type: 'query' }>): void {
 
 function ask(): void {
   const now = phase.get();
-  if (now.at !== 'ready' || heatColumns.get() === 0) return;
   const state = view.get();
+  // The timeline steps through the list of outliers, which comes with an answer.
+  if (now.at !== 'ready' || (heatColumns.get() === 0 && state.tab === 'spans')) return;
   const query = queryOf(state, now.loaded);
-  const key = JSON.stringify([state.family, query]);
+  const key = JSON.stringify([state.side, state.family, query]);
   if (key !== asked) {
     asked = key;
-    put({ type: 'query', id: nextId++, family: state.family, query });
+    put({ type: 'query', side: state.side, family: state.family, query });
   }
   askDetail(state);
+  askScene(state);
 }
 
 function queryOf(state: ViewState, loaded: Loaded): Extract<Request, { type: 'query' }>['query'] {
@@ -115,7 +183,8 @@ function queryOf(state: ViewState, loaded: Loaded): Extract<Request, { type: 'qu
     window: state.window ?? { lo: 0, hi: loaded.duration },
     brush: state.brush,
     groups: state.groups,
-    columns: heatColumns.get(),
+    columns: heatColumns.get() || 600,
+    limit: state.limit,
     outliersBy: stages.findIndex((s) => s.name === state.outliersBy),
   };
 }
@@ -123,11 +192,122 @@ function queryOf(state: ViewState, loaded: Loaded): Extract<Request, { type: 'qu
 let detailAsked = '';
 
 function askDetail(state: ViewState): void {
-  const key = `${state.family} ${state.selected ?? ''}`;
+  const key = `${state.side} ${state.family} ${state.selected ?? ''}`;
   if (key === detailAsked) return;
   detailAsked = key;
   if (state.selected === null) detail.set(null);
-  else post({ type: 'detail', id: nextId++, family: state.family, row: state.selected });
+  else post({ type: 'detail', side: state.side, family: state.family, row: state.selected });
+}
+
+/** Who waits for an export: answers come in the order of the questions. */
+const exported: ((bytes: Uint8Array<ArrayBuffer>) => void)[] = [];
+
+export function askExport(kind: ExportKind): Promise<Uint8Array<ArrayBuffer>> {
+  const state = view.get();
+  const now = phase.get();
+  return new Promise((done) => {
+    if (now.at !== 'ready') return;
+    exported.push(done);
+    const query = queryOf(state, now.loaded);
+    post({ type: 'export', side: state.side, kind, family: state.family, query });
+  });
+}
+
+export function askFigures(family: SpanFamily): void {
+  for (const side of [0, 1] as const) {
+    if (compared.get()[`${side} ${family}`] === undefined) post({ type: 'figures', side, family });
+  }
+}
+
+let sceneAsked = '';
+/** As with questions: one is under way, and the latest view is asked for when it is answered. */
+let sceneBusy = false;
+
+function askScene(state: ViewState): void {
+  if (state.tab !== 'timeline' || state.selected === null || sceneBusy) return;
+  const key = JSON.stringify([state.side, state.family, state.selected, state.span]);
+  if (key === sceneAsked) return;
+  sceneAsked = key;
+  const rows = phase.get();
+  if (rows.at !== 'ready' || state.selected >= (rows.loaded.tables[state.family]?.rows ?? 0)) return;
+  sceneBusy = true;
+  const chosen = { family: state.family, row: state.selected };
+  post({ type: 'scene', side: state.side, chosen, window: state.span });
+}
+
+export function zoomTimeline(window: Range | null): void {
+  if (window === null) {
+    update({ span: null });
+    return;
+  }
+  const lo = Math.max(0, window.lo);
+  update({ span: { lo, hi: lo + Math.max(100, window.hi - window.lo) } });
+}
+
+const timeShown = (): Range => {
+  const now = phase.get();
+  return view.get().window ?? { lo: 0, hi: now.at === 'ready' ? now.loaded.duration : 1 };
+};
+
+/** What zoom and pan keys work on: the timeline's time, or that of the heatmap. */
+function shownHere(): { range: Range; set: (range: Range) => void } {
+  const { tab, span } = view.get();
+  return tab === 'timeline'
+    ? { range: span ?? scene.get()?.window ?? timeShown(), set: zoomTimeline }
+    : { range: timeShown(), set: zoom };
+}
+
+/** Zooms around the middle; above 1 = out. */
+export function zoomBy(factor: number): void {
+  const { range, set } = shownHere();
+  const middle = (range.lo + range.hi) / 2;
+  const half = ((range.hi - range.lo) / 2) * factor;
+  set({ lo: middle - half, hi: middle + half });
+}
+
+/** Moves by so many fifths of what is shown. */
+export function pan(fifths: number): void {
+  const { range, set } = shownHere();
+  const by = ((range.hi - range.lo) / 5) * fifths;
+  set({ lo: range.lo + by, hi: range.hi + by });
+}
+
+export function fit(): void {
+  const { tab, brush } = view.get();
+  const own = scene.get()?.own;
+  if (tab === 'timeline' && own !== undefined) {
+    const margin = Math.max(500, (own.hi - own.lo) * 0.1);
+    zoomTimeline({ lo: own.lo - margin, hi: own.hi + margin });
+  } else if (brush !== null) zoom(brush.time);
+}
+
+/** Puts an instant, or one so far from the middle, into the middle. */
+export function goTo(ns: number, relative: boolean): void {
+  const { range, set } = shownHere();
+  const now = phase.get();
+  const whole = now.at === 'ready' && range.hi - range.lo >= now.loaded.duration;
+  const half = (range.hi - range.lo) / (whole ? 40 : 2);
+  const middle = relative ? (range.lo + range.hi) / 2 + ns : ns;
+  set({ lo: middle - half, hi: middle + half });
+}
+
+/** The timeline of a span, over the time that is chosen if `all`. */
+export function showSpan(row: number | undefined, all: boolean): void {
+  if (row === undefined) return;
+  const { family, brush, window } = view.get();
+  showTimeline(family, row);
+  if (all) zoomTimeline(brush?.time ?? window ?? timeShown());
+}
+
+/** The next or previous one of the list of outliers, whatever it is ordered by. */
+export function stepOutlier(by: number): void {
+  const { family, selected } = view.get();
+  const latest = answer.get();
+  if (latest?.family !== family) return;
+  const list = latest.answer.selection.outliers;
+  const at = list.findIndex((o) => o.row === selected);
+  const next = list[at < 0 ? 0 : at + by];
+  if (next !== undefined) showTimeline(family, next.row);
 }
 
 export function zoom(window: { lo: number; hi: number } | null): void {

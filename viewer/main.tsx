@@ -1,8 +1,9 @@
 import { render } from 'preact';
-import { App } from './app.tsx';
-import { start } from './data.ts';
+import { App, Guard } from './app.tsx';
+import { openFile, start } from './data.ts';
+import { remember, rememberSoon } from './history.ts';
+import { onKey } from './keys.ts';
 import { fromHash, toHash, view } from './state.ts';
-import 'uplot/dist/uPlot.min.css';
 import './styles/themes.css';
 import './styles/layout.css';
 import './styles/charts.css';
@@ -20,6 +21,7 @@ function applyTheme(): void {
 let pending = 0;
 view.watch(() => {
   applyTheme();
+  rememberSoon();
   clearTimeout(pending);
   // A drag changes the state at every frame; browsers refuse hundreds of replaceState calls a second.
   pending = window.setTimeout(() => {
@@ -27,6 +29,16 @@ view.watch(() => {
     history.replaceState(null, '', hash === '' ? location.pathname + location.search : `#${hash}`);
   }, 150);
 });
+addEventListener('keydown', onKey);
+addEventListener('dragover', (event) => {
+  event.preventDefault();
+});
+addEventListener('drop', (event) => {
+  event.preventDefault();
+  const file = event.dataTransfer?.files[0];
+  if (file !== undefined) void openFile(file);
+});
+remember();
 addEventListener('hashchange', () => {
   view.set(fromHash(location.hash));
 });
@@ -35,6 +47,11 @@ applyTheme();
 const root = document.getElementById('app');
 if (root !== null) {
   root.textContent = '';
-  render(<App />, root);
+  render(
+    <Guard>
+      <App />
+    </Guard>,
+    root,
+  );
   start();
 }

@@ -2,13 +2,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { collectSpans, writePage } from '../analyzer/page/embed.ts';
 import type { PageReport } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
 import { chromiumPath, launch, open, warnWithoutBrowser } from './testing/browser.ts';
-import { generateSpans, PLANS, reportOf } from './testing/generated.ts';
+import { buildTemplate, ladder, writeGenerated } from './testing/pages.ts';
 
 warnWithoutBrowser();
 
@@ -16,32 +14,12 @@ let dir = '';
 let browser: Browser;
 let template = '';
 
-/** Writes a page with so many generated spans of each family; `change` may spoil the report. */
-async function makePage(
+const makePage = (
   name: string,
   counts: Partial<Record<SpanFamily, number>>,
-  change: (report: PageReport) => void = () => undefined,
+  change?: (report: PageReport) => void,
   limit?: number,
-): Promise<{ file: string; report: PageReport }> {
-  const families = Object.entries(counts) as [SpanFamily, number][];
-  const batches = Object.fromEntries(families.map(([f, n]) => [f, [...generateSpans(f, n)]]));
-  const report = reportOf(batches);
-  change(report);
-  const file = join(dir, name);
-  const tables = families.map(([family]) =>
-    collectSpans({ plan: PLANS[family], batches: batches[family]! }, limit),
-  );
-  await writePage(readFileSync(template, 'utf8'), file, report, tables);
-  return { file, report };
-}
-
-const ladder = (page: Page, row: string, column = 0): Promise<number> =>
-  page
-    .locator('#ladder-table tbody tr', { has: page.locator(`th:text-is("${row}")`) })
-    .locator('td')
-    .nth(column)
-    .getAttribute('data-ns')
-    .then(Number);
+): ReturnType<typeof writeGenerated> => writeGenerated(template, join(dir, name), counts, change, limit);
 
 async function dragBox(page: Page): Promise<void> {
   const box = (await page.locator('canvas.interactive').boundingBox())!;
@@ -57,15 +35,10 @@ describe.skipIf(chromiumPath === undefined)('the page, opened from disk without 
 
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'ioreq-viewer-'));
-    await build({
-      configFile: join(import.meta.dirname, 'vite.config.ts'),
-      logLevel: 'silent',
-      build: { outDir: dir, emptyOutDir: false },
-    });
-    template = join(dir, 'index.html');
+    template = await buildTemplate(dir);
     browser = await launch();
     shared = await makePage('page.html', { mmio: 30_000, interrupt: 3000, injection: 3000, request: 3000 });
-  });
+  }, 60_000);
 
   afterAll(async () => {
     await browser.close();
@@ -93,8 +66,9 @@ describe.skipIf(chromiumPath === undefined)('the page, opened from disk without 
     }
     const first = page.locator('table.outliers td[data-ns]').first();
     expect(Number(await first.getAttribute('data-ns'))).toBe(shared.report.mmio!.total!.max_ns);
-    expect(await page.locator('.u-over').count()).toBe(2);
     expect(await paintedColours(page, 'canvas.layer >> nth=0')).toBeGreaterThan(20);
+    expect(await paintedColours(page, 'canvas.ladder-plot')).toBeGreaterThan(5);
+    expect(await paintedColours(page, 'canvas.overview-plot')).toBeGreaterThan(5);
     expect(await paintedColours(page, 'canvas.pointer')).toBeGreaterThan(5);
     expect(await page.title()).toBe('P3.trace · ioreq-trace');
     expect(faults).toEqual([]);

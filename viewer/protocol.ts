@@ -1,14 +1,26 @@
 import type { PageData } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
-import type { Answer, Query } from './engine/query.ts';
+import type { Blocks } from './blocks.ts';
+import type { Answer, Query, Range } from './engine/query.ts';
+import type { FamilyFigures } from './engine/figures.ts';
 import type { Distribution } from './engine/quantiles.ts';
 import type { Group } from './engine/table.ts';
+import type { Scene, SpanRef } from './engine/timeline.ts';
 
-/** Page to worker. Blocks are the text of the page's data blocks: gzip in base64. */
-export type Request =
-  | { type: 'load'; report: string; spans: Partial<Record<SpanFamily, string>> }
-  | { type: 'query'; id: number; family: SpanFamily; query: Query }
-  | { type: 'detail'; id: number; family: SpanFamily; row: number };
+/** Which of the traces: the first, or the one it is compared with. */
+export type Side = 0 | 1;
+
+export type ExportKind = 'csv' | 'folded' | 'speedscope' | 'perfetto';
+
+/** Page to worker. */
+export type Request = { side: Side } & (
+  | { type: 'load'; blocks: Blocks }
+  | { type: 'query'; family: SpanFamily; query: Query }
+  | { type: 'detail'; family: SpanFamily; row: number }
+  | { type: 'scene'; chosen: SpanRef; window: Range | null }
+  | { type: 'figures'; family: SpanFamily }
+  | { type: 'export'; kind: ExportKind; family: SpanFamily; query: Query }
+);
 
 export interface LoadedTable {
   family: SpanFamily;
@@ -39,6 +51,8 @@ export interface Detail {
   joint: number;
   /** Boundary times, ns on the trace's axis; NaN = not seen. */
   at: number[];
+  /** Lengths of the plan's stages, ns; NaN = not known. */
+  stages: number[];
   /** Fractions of spans that are faster: among all of the family, and among its own group. */
   fasterAll: number;
   fasterGroup: number;
@@ -46,8 +60,12 @@ export interface Detail {
 }
 
 /** Worker to page. */
-export type Reply =
+export type Reply = { side: Side } & (
   | { type: 'loaded'; data: PageData; duration: number; tables: LoadedTable[] }
-  | { type: 'answer'; id: number; family: SpanFamily; answer: Answer; ms: number }
-  | { type: 'detail'; id: number; detail: Detail }
-  | { type: 'failed'; message: string };
+  | { type: 'answer'; family: SpanFamily; answer: Answer; ms: number }
+  | { type: 'detail'; detail: Detail }
+  | { type: 'scene'; scene: Scene }
+  | { type: 'figures'; family: SpanFamily; figures: FamilyFigures }
+  | { type: 'export'; bytes: Uint8Array<ArrayBuffer> }
+  | { type: 'failed'; message: string }
+);

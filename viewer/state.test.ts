@@ -4,14 +4,21 @@ import { fromHash, INITIAL, toHash, type ViewState } from './state.ts';
 describe('the URL hash', () => {
   it('holds the whole view', () => {
     const state: ViewState = {
+      tab: 'timeline',
+      side: 1,
       family: 'request',
       window: { lo: 1000, hi: 2000 },
       brush: { time: { lo: 1100, hi: 1200 }, latency: { lo: 5, hi: 900 } },
       groups: ['0', '1:80:0'],
       selected: 42,
+      span: { lo: 5, hi: 70 },
       outliersBy: 'popped→used',
-      flameWeight: 'count',
+      flameWeight: 'stalled',
+      flameUp: true,
+      flameInverted: true,
       theme: 'dark',
+      limit: 2_000_000,
+      pins: [{ t: 1234, name: 'here & <b>there</b> = 5' }],
     };
     expect(fromHash(`#${toHash(state)}`)).toEqual(state);
     expect(toHash(INITIAL)).toBe('');

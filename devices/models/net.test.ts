@@ -56,6 +56,7 @@ describe.each(VARIANTS)('net over %s', (variant) => {
     const bytes = frame(MAC, 200);
     expect(model.receive(bytes), 'no buffer yet').toBe(false);
     for (let i = 0; i < 4; i++) driver.offer(NET_RX, [], [64, 16]);
+    expect(driver.queue(NET_RX).wantsKick(), 'the device waits for buffers').toBe(true);
     driver.kick(NET_RX);
     expect(readyCalls).toEqual([1]);
     expect(model.receive(bytes)).toBe(true);
@@ -64,6 +65,8 @@ describe.each(VARIANTS)('net over %s', (variant) => {
     const all = used.flatMap((u) => [...driver.written(u)]);
     expect(all.slice(0, 12)).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0]);
     expect(all.slice(12)).toEqual([...bytes]);
+    driver.offer(NET_RX, [], [16]);
+    expect(driver.queue(NET_RX).wantsKick(), 'it had enough').toBe(false);
     // One buffer is left: too little for this frame, enough for a small one, and none is lost in between.
     expect(model.receive(bytes)).toBe(false);
     expect(model.receive(frame(MAC, 60))).toBe(true);
@@ -176,4 +179,13 @@ it('a legacy driver sets its address in the configuration space', () => {
   const modern = ready(new NetDevice({ mac: MAC, backend: { transmit: () => undefined } }), 'split', QUEUES);
   modern.device.write(0x105, 1, 0x99);
   expect(modern.driver.config(5, 1)).toBe(0x56);
+});
+
+it('counts single buffers where it is told to keep to the specification', () => {
+  const model = new NetDevice({ mac: MAC, backend: { transmit: () => undefined }, countSingleBuffers: true });
+  const { driver } = rig(model, 'split');
+  driver.setUp({ queues: QUEUES, refuse: [NET_F_MRG_RXBUF] });
+  driver.offer(NET_RX, [], [128]);
+  model.receive(frame(MAC));
+  expect(driver.written(driver.queue(NET_RX).used()[0]!)[10]).toBe(1);
 });

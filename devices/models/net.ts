@@ -23,6 +23,7 @@ import {
   NET_F_CTRL_RX_EXTRA,
   NET_F_CTRL_VLAN,
   NET_F_CTRL_VQ,
+  NET_F_GSO,
   NET_F_GUEST_ANNOUNCE,
   NET_F_MAC,
   NET_F_MRG_RXBUF,
@@ -49,6 +50,11 @@ export interface NetOptions {
   mac: Uint8Array;
   /** Entries of each queue before the driver chooses. */
   queueSize?: number;
+  /**
+   * Without mergeable buffers write num_buffers = 1 into a header of 12 bytes, as the specification says (5.1.6.4.1).
+   * Unless set, those two bytes stay as they are, as QEMU leaves them; drivers do not look at them.
+   */
+  countSingleBuffers?: boolean;
 }
 
 /** Longest control command that is looked at: both address tables full, and some more. */
@@ -66,17 +72,19 @@ export class NetDevice implements DeviceModel {
     ...[NET_F_CTRL_GUEST_OFFLOADS, NET_F_MAC, NET_F_MRG_RXBUF, NET_F_STATUS, NET_F_CTRL_VQ, NET_F_CTRL_RX],
     ...[NET_F_CTRL_VLAN, NET_F_CTRL_RX_EXTRA, NET_F_GUEST_ANNOUNCE, NET_F_CTRL_MAC_ADDR],
   );
-  readonly legacyOffered = features(F_ANY_LAYOUT);
+  readonly legacyOffered = features(F_ANY_LAYOUT, NET_F_GSO);
   readonly queueSizes: readonly number[];
   private readonly backend: NetBackend;
   private readonly filter: NetFilter;
+  private readonly countSingle: boolean;
   private readonly space = new ConfigSpace(NET_CONFIG, NET_CONFIG_BYTES);
   private status = NET_S_LINK_UP;
   private host!: DeviceHost;
 
-  constructor({ backend, mac, queueSize = 256 }: NetOptions) {
+  constructor({ backend, mac, queueSize = 256, countSingleBuffers = false }: NetOptions) {
     if (mac.length !== MAC_BYTES) throw new RangeError('a MAC address has 6 bytes');
     this.backend = backend;
+    this.countSingle = countSingleBuffers;
     this.filter = new NetFilter(mac);
     this.queueSizes = [queueSize, queueSize, 64];
     this.showConfig();
@@ -170,19 +178,21 @@ export class NetDevice implements DeviceModel {
 
   private fill(queue: VirtQueue, chains: readonly Chain[], frame: Uint8Array, mergeable: boolean): void {
     const { memory } = this.host;
-    const header = new Uint8Array(this.headerBytes);
-    // 1 without MRG_RXBUF as well (5.1.6.4.1); QEMU leaves those two bytes alone.
-    if (header.length === NET_HEADER_BYTES) {
-      header[10] = mergeable ? chains.length : 1;
-      header[11] = mergeable ? chains.length >> 8 : 0;
+    const { headerBytes } = this;
+    const counted = headerBytes === NET_HEADER_BYTES && (mergeable || this.countSingle);
+    const header = new Uint8Array(counted ? NET_HEADER_BYTES : NET_SHORT_HEADER_BYTES);
+    if (counted) {
+      header[10] = chains.length;
+      header[11] = chains.length >> 8;
     }
     const written: number[] = [];
     let done = 0;
     for (const [i, chain] of chains.entries()) {
       let start = 0;
       if (i === 0) {
-        start = scatter(memory, chain.in, 0, header);
-        if (start < header.length)
+        scatter(memory, chain.in, 0, header);
+        start = headerBytes;
+        if (totalLength(chain.in) < headerBytes)
           throw new GuestFault('request', 'a receive buffer shorter than the header');
       }
       const length = scatter(memory, chain.in, start, frame.subarray(done));

@@ -14,7 +14,7 @@ export interface ChainTicket {
   slots: number;
 }
 
-/** A descriptor chain: the device reads `out`, then writes `in` (VIRTIO 1.2, 2.6.4.2). Plain data. */
+/** A descriptor chain: the device reads `out`, then writes `in` (VIRTIO 1.2, 2.7.4.2). Plain data. */
 export interface Chain extends ChainTicket {
   out: Segment[];
   in: Segment[];

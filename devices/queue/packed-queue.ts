@@ -65,7 +65,7 @@ export class PackedQueue implements VirtQueue {
     const table = u64(memory, at);
     const count = indirectCount(memory, table, memory.u32(at + 8));
     const buffers = new ChainBuilder(memory);
-    // Entries follow one another; NEXT is reserved here (2.8.8).
+    // Entries follow one another; NEXT is reserved here (2.8.7).
     for (let i = 0; i < count; i++) {
       const entry = table + i * DESC_SIZE;
       const flags = memory.u16(entry + 14);

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegisterBus } from '../device.ts';
 import type { RamBanks } from '../guest-memory.ts';
-import { Qtest, VIRT_SLOT_BASE, VIRT_SLOT_LINE } from './qtest.ts';
+import type { Qtest } from './qtest.ts';
+import { VIRT_SLOT_BASE, VIRT_SLOT_LINE } from './qtest.ts';
 
 interface Range {
   gpa: number;

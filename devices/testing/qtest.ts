@@ -1,10 +1,11 @@
 import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
 
-const QEMU = 'qemu-system-aarch64';
+/** Another QEMU to compare with, and its first arguments: IOREQ_TRACE_QEMU. */
+const [QEMU = '', ...BEFORE] = (process.env['IOREQ_TRACE_QEMU'] ?? 'qemu-system-aarch64').split(' ');
 
 /** Why the comparison with QEMU cannot run here; undefined when it can. */
 export function qemuMissing(): string | undefined {
-  return spawnSync(QEMU, ['--version']).status === 0 ? undefined : `${QEMU} is not installed`;
+  return spawnSync(QEMU, [...BEFORE, '--version']).status === 0 ? undefined : `${QEMU} is not installed`;
 }
 
 /** virtio-mmio slots of QEMU's machine virt on Arm: window and interrupt line at the GIC. */
@@ -25,7 +26,9 @@ export class Qtest {
   private ended = false;
 
   constructor(modern: boolean, args: readonly string[]) {
-    this.child = spawn(QEMU, [
+    // It does not end with its stdin: a time limit keeps a killed test run from leaving it behind.
+    this.child = spawn('timeout', [
+      ...['-k', '5', '120', QEMU, ...BEFORE],
       ...[
         '-M',
         'virt',
@@ -99,7 +102,7 @@ export class Qtest {
   async stop(): Promise<void> {
     if (this.ended) return;
     const gone = new Promise((done) => this.child.once('exit', done));
-    this.child.kill('SIGKILL');
+    this.child.kill('SIGTERM');
     await gone;
   }
 }

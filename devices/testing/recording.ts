@@ -58,12 +58,16 @@ export interface ReplayResult {
   differences: string[];
 }
 
-/** Feeds a recording to device models, transport n = slot n of `base`, and compares all that it holds. */
+/**
+ * Feeds a recording to device models, transport n = slot n of `base`, and compares all that it holds. With
+ * `renewEvery` each device is saved, reset and restored after so many lines: what is not in its state is lost.
+ */
 export function replay(
   text: string,
   version: 1 | 2,
   base: number,
   slots: readonly Plugged[],
+  renewEvery = Infinity,
 ): ReplayResult & { devices: VirtioMmio[] } {
   const lines = text
     .split('\n')
@@ -91,7 +95,13 @@ export function replay(
   const kick = (slot: number, queue: number): void => {
     devices[slot]!.write(0x50, 4, queue);
   };
-  for (const line of lines) {
+  for (const [n, line] of lines.entries()) {
+    if (n % renewEvery === renewEvery - 1)
+      for (const device of devices) {
+        const saved = device.save();
+        device.reset();
+        device.restore(saved);
+      }
     switch (line.t) {
       case 'R':
       case 'W': {

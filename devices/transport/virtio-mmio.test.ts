@@ -148,6 +148,26 @@ describe('virtio-mmio registers', () => {
     expect(queue.used().length).toBe(1);
   });
 
+  it('lays legacy rings out by size and alignment', () => {
+    const { driver, device } = rig(model(), 'legacy');
+    const [queue] = device.state.queues;
+    driver.set('GuestPageSize', 4096);
+    driver.set('QueueNum', 32);
+    driver.set('QueueAlign', 64);
+    driver.set('QueuePFN', RAM_BASE / 4096);
+    expect(queue).toMatchObject({
+      ready: true,
+      desc: RAM_BASE,
+      driver: RAM_BASE + 512,
+      device: RAM_BASE + 640,
+    });
+    expect(driver.get('QueuePFN')).toBe(RAM_BASE / 4096);
+    driver.set('QueueAlign', 48);
+    expect(queue?.align).toBe(64);
+    driver.set('QueuePFN', 0);
+    expect([driver.get('QueuePFN'), device.state.guestPageShift]).toEqual([0, 12]);
+  });
+
   it('resets one queue (RING_RESET) and serves it again after it is set up anew', () => {
     const { driver, device } = ready(model(), 'split', [8]);
     driver.request(0, [new Uint8Array(16).fill(4, 0, 1)], [1]);
@@ -218,7 +238,7 @@ describe('virtio-mmio registers', () => {
     }
     expect(() => {
       made.device.restore(null);
-    }).toThrow('$.version');
+    }).toThrow('$ is not as the format says');
   });
 
   it('survives any accesses, and saves and restores to the same at any point', () => {

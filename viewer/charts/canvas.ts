@@ -19,23 +19,33 @@ export function useWidth(ref: RefObject<HTMLElement | null>): number {
   return width;
 }
 
-/** Sizes a canvas for the screen's pixels and gives a cleared context in CSS px. */
-export function prepare(
-  canvas: HTMLCanvasElement,
-  width: number,
-  height: number,
-): CanvasRenderingContext2D | null {
-  const ratio = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
+type Paint = (context: CanvasRenderingContext2D) => void;
+
+export interface Picture {
+  width: number;
+  height: number;
+  paint: Paint;
+}
+
+/** What each canvas shows, so that it can be painted once more into a file. */
+export const pictures = new WeakMap<HTMLCanvasElement, Picture>();
+
+/** Sizes a canvas for the screen's pixels and paints it; the painter works in CSS px. */
+export function draw(canvas: HTMLCanvasElement, width: number, height: number, paint: Paint): void {
+  pictures.set(canvas, { width, height, paint });
+  paintScaled(canvas, { width, height, paint }, window.devicePixelRatio || 1);
   canvas.style.width = `${width}px`;
   canvas.style.height = `${height}px`;
+}
+
+export function paintScaled(canvas: HTMLCanvasElement, picture: Picture, scale: number): void {
+  canvas.width = Math.round(picture.width * scale);
+  canvas.height = Math.round(picture.height * scale);
   const context = canvas.getContext('2d');
-  if (context === null) return null;
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
+  if (context === null) return;
+  context.setTransform(scale, 0, 0, scale, 0, 0);
   context.font = FONT;
-  return context;
+  picture.paint(context);
 }
 
 /** Text cut to a width, with an ellipsis; empty if not even that fits. */

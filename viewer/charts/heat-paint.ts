@@ -138,6 +138,41 @@ function paintMarginal(context: CanvasRenderingContext2D, heat: Heat, f: Frame):
   context.fillText('how many', left, MARGIN.top + f.plotHeight + 8);
 }
 
+/** The limit, and the notes that lie in the time shown. */
+export function paintMarks(
+  context: CanvasRenderingContext2D,
+  f: Frame,
+  limit: number | null,
+  pins: readonly { t: number; name: string }[],
+): void {
+  const right = MARGIN.left + f.plotWidth;
+  context.strokeStyle = context.fillStyle = ink('accent');
+  context.lineWidth = 1.5;
+  context.textBaseline = 'bottom';
+  context.textAlign = 'left';
+  context.setLineDash([6, 3]);
+  const line = (x0: number, y0: number, x1: number, y1: number): void => {
+    context.beginPath();
+    context.moveTo(x0, y0);
+    context.lineTo(x1, y1);
+    context.stroke();
+  };
+  if (limit !== null) {
+    const y = f.scale.y(limit);
+    if (y >= MARGIN.top && y <= MARGIN.top + f.plotHeight) {
+      line(MARGIN.left, y, right + MARGIN.right, y);
+      context.fillText(latencyTick(limit), right + 14, y - 2);
+    }
+  }
+  for (const pin of pins) {
+    const x = xOf(f, pin.t);
+    if (x < MARGIN.left || x > right) continue;
+    line(x, MARGIN.top, x, MARGIN.top + f.plotHeight);
+    context.fillText(`⚑ ${pin.name}`, x + 3, MARGIN.top + 14);
+  }
+  context.setLineDash([]);
+}
+
 export function paintBrush(context: CanvasRenderingContext2D, f: Frame, brush: Box): void {
   const clamp = (v: number, lo: number, hi: number): number => Math.max(lo, Math.min(hi, v));
   const right = MARGIN.left + f.plotWidth;

@@ -6,12 +6,26 @@ import type { Box, Heat } from '../engine/query.ts';
 import { count, duration, FAMILY_UNIT, instant } from '../format.ts';
 import { update, useAtom, view } from '../state.ts';
 import { useTheme } from '../theme.ts';
-import { prepare, useWidth } from './canvas.ts';
-import { frameOf, MARGIN, paintBrush, paintHeat, paintRing, timeAt, type Frame } from './heat-paint.ts';
+import { draw, useWidth } from './canvas.ts';
+import {
+  frameOf,
+  MARGIN,
+  paintBrush,
+  paintHeat,
+  paintMarks,
+  paintRing,
+  timeAt,
+  type Frame,
+} from './heat-paint.ts';
 
 const HEIGHT = 264;
 /** A drag shorter than this is a click, px. */
 const CLICK = 4;
+
+interface Cell {
+  column: number;
+  row: number;
+}
 
 interface Drag {
   x: number;
@@ -28,7 +42,9 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
   const base = useRef<HTMLCanvasElement>(null);
   const over = useRef<HTMLCanvasElement>(null);
   const drag = useRef<Drag | null>(null);
-  const [cursor, setCursor] = useState<{ column: number; row: number } | null>(null);
+  const [cursor, setCursor] = useState<Cell | null>(null);
+  /** Where a box begun with the keyboard has its first corner. */
+  const anchor = useRef<Cell | null>(null);
   const width = useWidth(box);
   const heat = latest?.family === state.family ? latest.answer.heat : null;
   const window = state.window ?? { lo: 0, hi: loaded.duration };
@@ -40,16 +56,18 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
 
   useEffect(() => {
     if (heat === null || frame === null || base.current === null) return;
-    const context = prepare(base.current, width, HEIGHT);
-    if (context !== null) paintHeat(context, heat, frame, theme);
+    draw(base.current, width, HEIGHT, (context) => {
+      paintHeat(context, heat, frame, theme);
+    });
   }, [heat, width, theme, window.lo, window.hi]);
 
   useEffect(() => {
     if (frame === null || over.current === null) return;
-    const context = prepare(over.current, width, HEIGHT);
-    if (context === null) return;
-    if (state.brush !== null) paintBrush(context, frame, state.brush);
-    if (chosen !== null && state.selected !== null) paintRing(context, frame, chosen.start, chosen.total);
+    draw(over.current, width, HEIGHT, (context) => {
+      if (state.brush !== null) paintBrush(context, frame, state.brush);
+      paintMarks(context, frame, state.limit, state.pins);
+      if (chosen !== null && state.selected !== null) paintRing(context, frame, chosen.start, chosen.total);
+    });
   });
 
   const place = (event: PointerEvent | WheelEvent): { x: number; y: number } => {
@@ -102,18 +120,30 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
     if (heat === null || frame === null) return;
     const at = cursor ?? { column: heat.columns >> 1, row: heat.rows >> 1 };
     const step = event.shiftKey ? 10 : 1;
+    const go = (columns: number, rows: number): void => {
+      const next = {
+        column: Math.max(0, Math.min(heat.columns - 1, at.column + columns * step)),
+        row: Math.max(0, Math.min(heat.rows - 1, at.row + rows * step)),
+      };
+      setCursor(next);
+      if (anchor.current !== null) update({ brush: boxOfCells(frame, heat, anchor.current, next) });
+    };
     const moves: Record<string, () => void> = {
       ArrowLeft: () => {
-        setCursor({ ...at, column: Math.max(0, at.column - step) });
+        go(-1, 0);
       },
       ArrowRight: () => {
-        setCursor({ ...at, column: Math.min(heat.columns - 1, at.column + step) });
+        go(1, 0);
       },
       ArrowUp: () => {
-        setCursor({ ...at, row: Math.min(heat.rows - 1, at.row + step) });
+        go(0, 1);
       },
       ArrowDown: () => {
-        setCursor({ ...at, row: Math.max(0, at.row - step) });
+        go(0, -1);
+      },
+      Space: () => {
+        anchor.current = anchor.current === null ? at : null;
+        go(0, 0);
       },
       Equal: () => {
         zoomAt(frame, cellTime(frame, heat, at.column), 0.5);
@@ -122,6 +152,7 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
         zoomAt(frame, cellTime(frame, heat, at.column), 2);
       },
       Escape: () => {
+        anchor.current = null;
         update({ brush: null });
       },
     };
@@ -140,7 +171,7 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
           class="layer interactive"
           tabIndex={0}
           role="application"
-          aria-label="Heatmap of latency over time. Arrow keys move the cursor, plus and minus zoom, Escape clears the box."
+          aria-label="Heatmap of latency over time. Arrow keys move the cursor, Space begins and ends a box, plus and minus zoom, Escape clears the box. Question mark: all keys."
           aria-describedby="heat-readout"
           aria-details="heat-table"
           onPointerDown={down}
@@ -214,6 +245,18 @@ function boxOf(
   return {
     time: { lo: Math.round(time.lo), hi: Math.round(time.hi) + 1 },
     latency: { lo: Math.round(latency.lo), hi: Math.round(latency.hi) + 1 },
+  };
+}
+
+/** The box over two cells and all between. */
+function boxOfCells(frame: Frame, heat: Heat, a: Cell, b: Cell): Box {
+  const time = (column: number): number =>
+    Math.round(frame.window.lo + (column / heat.columns) * (frame.window.hi - frame.window.lo));
+  const bin = (row: number): number => Math.round(binLow(heat.firstBin + row, heat.subBits));
+  const low = Math.min(a.row, b.row);
+  return {
+    time: { lo: time(Math.min(a.column, b.column)), hi: time(Math.max(a.column, b.column) + 1) + 1 },
+    latency: { lo: low === 0 ? 0 : bin(low), hi: bin(Math.max(a.row, b.row) + 1) },
   };
 }
 

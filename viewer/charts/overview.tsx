@@ -1,94 +1,116 @@
 import type { JSX } from 'preact';
-import { useMemo, useRef } from 'preact/hooks';
-import type uPlot from 'uplot';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { linearTicks } from '../axis.ts';
 import { zoom, type Loaded } from '../data.ts';
 import type { Overview as OverviewData } from '../engine/query.ts';
 import { timeTick } from '../format.ts';
-import { useAtom, view } from '../state.ts';
+import { useView } from '../state.ts';
 import { ink, useTheme } from '../theme.ts';
-import { useWidth } from './canvas.ts';
+import { draw, useWidth } from './canvas.ts';
 import { MARGIN } from './heat-paint.ts';
-import { axisLook, LOG_SCALE, usePlot } from './plot.ts';
 
 const HEIGHT = 74;
+const BOTTOM = HEIGHT - 22;
+const TOP = 4;
 
 /** The whole trace at a glance: how many spans (area) and the slowest of each slice (line). Drag = show that time. */
 export function Overview({ loaded, data }: { loaded: Loaded; data: OverviewData }): JSX.Element {
-  const { window } = useAtom(view);
+  const { window } = useView('window');
   const box = useRef<HTMLDivElement>(null);
+  const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(box);
   const theme = useTheme();
-  const columns = useMemo<uPlot.AlignedData>(() => [data.x, data.count, data.max], [data]);
-  const options = (): Omit<uPlot.Options, 'width'> => ({
-    height: HEIGHT,
-    padding: [4, MARGIN.right, 0, 0],
-    legend: { show: false },
-    cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
-    scales: {
-      x: { time: false, range: [0, loaded.duration] },
-      n: { range: (_u, _lo, hi) => [0, Math.max(1, hi)] },
-      ns: { distr: LOG_SCALE, range: (_u, lo, hi) => [Math.max(1, lo * 0.7), Math.max(10, hi * 1.4)] },
-    },
-    axes: [
-      { ...axisLook(), size: 22, gap: 2, space: 110, splits: ticks, values: (_u, at) => labels(at) },
-      {
-        scale: 'ns',
-        ...axisLook(),
-        size: MARGIN.left,
-        show: true,
-        grid: { show: false },
-        ticks: { show: false },
-        values: () => [],
-      },
-    ],
-    series: [
-      {},
-      { scale: 'n', fill: ink('bar-pale'), width: 0, points: { show: false } },
-      { scale: 'ns', stroke: ink('peak'), width: 1, points: { show: false }, spanGaps: false },
-    ],
-    hooks: {
-      draw: [shadeOutside],
-      setSelect: [
-        (u) => {
-          const { left, width: w } = u.select;
-          if (w > 3) zoom({ lo: u.posToVal(left, 'x'), hi: u.posToVal(left + w, 'x') });
-          u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-        },
-      ],
-    },
+  const [drag, setDrag] = useState<readonly [number, number] | null>(null);
+  const right = width - MARGIN.right;
+  const timeAt = (x: number): number =>
+    (Math.max(0, Math.min(1, (x - MARGIN.left) / (right - MARGIN.left))) || 0) * loaded.duration;
+
+  useEffect(() => {
+    if (canvas.current === null || right <= MARGIN.left) return;
+    const x = (ns: number): number => MARGIN.left + (ns / loaded.duration) * (right - MARGIN.left);
+    const shown = drag === null ? window : { lo: timeAt(Math.min(...drag)), hi: timeAt(Math.max(...drag)) };
+    draw(canvas.current, width, HEIGHT, (c) => {
+      paint(c, data, x, right, loaded.duration);
+      if (shown === null) return;
+      const [x0, x1] = [x(Math.max(0, shown.lo)), x(Math.min(loaded.duration, shown.hi))];
+      c.fillStyle = ink('shade');
+      c.fillRect(MARGIN.left, TOP, x0 - MARGIN.left, BOTTOM - TOP);
+      c.fillRect(x1, TOP, right - x1, BOTTOM - TOP);
+      c.strokeStyle = ink('accent');
+      c.lineWidth = 1.5;
+      c.strokeRect(x0, TOP, Math.max(2, x1 - x0), BOTTOM - TOP);
+    });
+  }, [data, width, theme, window, drag, loaded]);
+
+  const place = (event: PointerEvent): number => event.clientX - canvas.current!.getBoundingClientRect().left;
+  return (
+    <div class="plot overview canvas-box" ref={box} style={{ height: `${HEIGHT}px` }} aria-hidden="true">
+      <canvas
+        ref={canvas}
+        class="overview-plot"
+        onPointerDown={(event) => {
+          canvas.current?.setPointerCapture(event.pointerId);
+          setDrag([place(event), place(event)]);
+        }}
+        onPointerMove={(event) => {
+          if (drag !== null) setDrag([drag[0], place(event)]);
+        }}
+        onPointerUp={() => {
+          if (drag !== null && Math.abs(drag[1] - drag[0]) > 3) {
+            zoom({ lo: timeAt(Math.min(...drag)), hi: timeAt(Math.max(...drag)) });
+          }
+          setDrag(null);
+        }}
+      />
+    </div>
+  );
+}
+
+function paint(
+  c: CanvasRenderingContext2D,
+  data: OverviewData,
+  x: (ns: number) => number,
+  right: number,
+  duration: number,
+): void {
+  const slice = x(data.x[1] ?? 1) - x(data.x[0] ?? 0);
+  let most = 1;
+  for (const n of data.count) if (n > most) most = n;
+  const peaks = data.max.filter((v) => v !== null).map(Math.log10);
+  const lo = Math.min(...peaks) - 0.15;
+  const hi = Math.max(...peaks) + 0.15;
+  c.fillStyle = ink('bar-pale');
+  data.x.forEach((t, k) => {
+    const h = (data.count[k]! / most) * (BOTTOM - TOP);
+    if (h > 0) c.fillRect(x(t) - slice / 2, BOTTOM - Math.max(1, h), Math.max(1, slice), Math.max(1, h));
   });
-  // The window is drawn by a hook: a new one needs a new picture, though the data are the same.
-  const shape = window === null ? 'all' : `${window.lo} ${window.hi}`;
-  usePlot(box, width, theme, shape, options, columns);
-  return <div class="plot overview" ref={box} style={{ height: `${HEIGHT}px` }} aria-hidden="true" />;
-}
-
-function ticks(u: uPlot): number[] {
-  const hi = u.scales['x']?.max ?? 1;
-  const wanted = Math.max(2, u.bbox.width / devicePixelRatio / 130);
-  const rough = hi / wanted;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((s) => s * power >= rough) ?? 10);
-  return Array.from({ length: Math.floor(hi / step + 1e-9) + 1 }, (_, k) => k * step);
-}
-
-const labels = (at: readonly number[]): string[] => {
-  const step = (at[1] ?? 1) - (at[0] ?? 0);
-  return at.map((ns) => timeTick(ns, step));
-};
-
-function shadeOutside(u: uPlot): void {
-  const { window } = view.get();
-  if (window === null) return;
-  const { left, top, width, height } = u.bbox;
-  const x0 = Math.max(left, u.valToPos(window.lo, 'x', true));
-  const x1 = Math.min(left + width, u.valToPos(window.hi, 'x', true));
-  u.ctx.save();
-  u.ctx.fillStyle = ink('shade');
-  u.ctx.fillRect(left, top, x0 - left, height);
-  u.ctx.fillRect(x1, top, left + width - x1, height);
-  u.ctx.strokeStyle = ink('accent');
-  u.ctx.lineWidth = 1.5 * devicePixelRatio;
-  u.ctx.strokeRect(x0, top, Math.max(2, x1 - x0), height);
-  u.ctx.restore();
+  c.strokeStyle = ink('peak');
+  c.lineWidth = 1;
+  c.beginPath();
+  let open = false;
+  data.x.forEach((t, k) => {
+    const ns = data.max[k] ?? null;
+    const y = ns === null ? NaN : BOTTOM - ((Math.log10(ns) - lo) / (hi - lo)) * (BOTTOM - TOP);
+    if (Number.isNaN(y)) open = false;
+    else {
+      // A slice alone is a dash, not nothing.
+      if (!open) c.moveTo(x(t) - slice / 2, y);
+      c.lineTo(x(t) + slice / 2, y);
+      open = true;
+    }
+  });
+  c.stroke();
+  c.strokeStyle = ink('grid');
+  c.fillStyle = ink('text-2');
+  c.textAlign = 'center';
+  c.textBaseline = 'top';
+  const { step, at } = linearTicks(0, duration, (right - MARGIN.left) / 130);
+  for (const ns of at) {
+    const px = Math.round(x(ns)) + 0.5;
+    c.beginPath();
+    c.moveTo(px, BOTTOM);
+    c.lineTo(px, BOTTOM + 4);
+    c.stroke();
+    if (px < right - 20) c.fillText(ns === 0 ? '0' : timeTick(ns, step), px, BOTTOM + 7);
+  }
 }

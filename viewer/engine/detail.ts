@@ -31,6 +31,7 @@ export function detailOf(table: SpanTable, row: number): Detail {
     value: table.value[row]!,
     joint: table.group[row]!,
     at: table.at.map((column) => column[row]!),
+    stages: table.plan.stages.map((_, s) => table.lengths.ns(table, s, row)),
     fasterAll: faster / all,
     fasterGroup: likeFaster / like,
     groupCount: like,

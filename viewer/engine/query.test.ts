@@ -19,6 +19,7 @@ const everything: Query = {
   groups: [],
   columns: 600,
   outliersBy: -1,
+  limit: null,
 };
 const table = tableOf(30_000);
 const usable = [...table.usable.keys()].filter((i) => table.usable[i] === 1);

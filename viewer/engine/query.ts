@@ -1,4 +1,12 @@
 import { binCount, binOf, OCTAVES } from './bins.ts';
+import {
+  lineFigures,
+  queueFigures,
+  vcpuFigures,
+  type LineFigures,
+  type QueueFigures,
+  type VcpuFigures,
+} from './family-tables.ts';
 import { distribution, LADDER, type Distribution } from './quantiles.ts';
 import { splitAt, stageFigures, type StageFigures, type StageSplit } from './stages.ts';
 import type { Group, SpanTable } from './table.ts';
@@ -24,6 +32,8 @@ export interface Query {
   columns: number;
   /** What outliers are ordered by: a stage's index, or -1 for the total. */
   outliersBy: number;
+  /** A latency, ns: how many are slower is counted. */
+  limit: number | null;
 }
 
 export interface Heat {
@@ -46,6 +56,8 @@ export interface GroupFigures extends Group {
   p50: number;
   p99: number;
   max: number;
+  /** Numbers of spans in equal slices of the time shown. */
+  spark: Uint32Array;
 }
 
 export interface Outlier {
@@ -69,12 +81,18 @@ export interface Selection {
   /** True if brush, groups and window leave nothing out. */
   everything: boolean;
   distribution: Distribution;
+  /** Spans slower than the limit; 0 without one. */
+  over: number;
   curve: { x: number[]; y: number[] };
   stages: StageFigures[];
   splits: StageSplit[];
   groups: GroupFigures[];
   outliers: Outlier[];
   frames: Frame[];
+  /** By family: of interrupts and injections, of requests, of accesses. */
+  lines: LineFigures[];
+  queues: QueueFigures[];
+  vcpus: VcpuFigures[];
 }
 
 export interface Overview {
@@ -172,8 +190,15 @@ function heatmap(table: SpanTable, query: Query, allowed: Uint8Array): Heat {
   return { columns, subBits, firstBin, rows, counts, marginal, max, filled, peak };
 }
 
-function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: number): Selection {
-  const { start, total, usable, groupOf, weight } = table;
+/** Rows that window, box and groups choose, of those that count in figures. */
+export function chosenRows(table: SpanTable, query: Query): Uint32Array {
+  const { rows, allowed } = inBox(table, query);
+  return rows.filter((i) => allowed[table.groupOf[i]!] === 1);
+}
+
+/** Rows in the window and the box, of every group; and which groups are chosen. */
+function inBox(table: SpanTable, query: Query): { rows: Uint32Array; allowed: Uint8Array } {
+  const { start, total, usable } = table;
   const { window, brush } = query;
   const lo = brush === null ? window.lo : Math.max(window.lo, brush.time.lo);
   const hi = brush === null ? window.hi : Math.min(window.hi, brush.time.hi);
@@ -181,16 +206,21 @@ function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: n
   const most = brush === null ? Infinity : brush.latency.hi;
   const first = lowerBound(start, lo);
   const end = Math.max(first, lowerBound(start, hi));
-  const inBox = new Uint32Array(end - first);
-  const chosen = new Uint32Array(end - first);
-  let boxed = 0;
+  const rows = new Uint32Array(end - first);
   let n = 0;
   for (let i = first; i < end; i++) {
-    if (usable[i] === 0 || total[i]! < least || total[i]! > most) continue;
-    inBox[boxed++] = i;
-    if (allowed[groupOf[i]!] === 1) chosen[n++] = i;
+    if (usable[i] === 1 && total[i]! >= least && total[i]! <= most) rows[n++] = i;
   }
-  const rows = chosen.subarray(0, n);
+  return { rows: rows.subarray(0, n), allowed: allowedGroups(table.groups, query.groups) };
+}
+
+function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: number): Selection {
+  const { total, weight } = table;
+  const { family } = table.plan;
+  const { window, brush } = query;
+  const box = inBox(table, query).rows;
+  const rows = box.filter((i) => allowed[table.groupOf[i]!] === 1);
+  const n = rows.length;
   const values = gather(total, rows);
   const weights = weight === null ? null : gatherWeights(weight, rows);
   const curve: Selection['curve'] = { x: [], y: [] };
@@ -198,13 +228,23 @@ function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: n
   return {
     everything: brush === null && query.groups.length === 0 && window.lo <= 0 && window.hi >= duration,
     distribution: dist,
+    over: slower(values, weights, query.limit ?? Infinity),
     curve,
     stages: stageFigures(table, rows, weights),
     splits: splitAt(table, rows, values, weights, dist),
-    groups: groupFigures(table, inBox.subarray(0, boxed)),
+    groups: groupFigures(table, box, window),
     outliers: outliers(table, rows, query.outliersBy),
     frames: frames(table, rows),
+    lines: family === 'interrupt' || family === 'injection' ? lineFigures(table, rows) : [],
+    queues: family === 'request' ? queueFigures(table, rows) : [],
+    vcpus: family === 'mmio' ? vcpuFigures(table, rows) : [],
   };
+}
+
+function slower(values: Float64Array, weights: Float32Array | null, limit: number): number {
+  let n = 0;
+  for (let k = 0; k < values.length; k++) if (values[k]! > limit) n += weights === null ? 1 : weights[k]!;
+  return n;
 }
 
 function gather(column: Float64Array, rows: Uint32Array): Float64Array {
@@ -220,7 +260,7 @@ function gatherWeights(column: Float32Array, rows: Uint32Array): Float32Array {
 }
 
 /** Figures of each group and, with key -1 and dir -1, of each device: a counting sort by group first. */
-function groupFigures(table: SpanTable, rows: Uint32Array): GroupFigures[] {
+function groupFigures(table: SpanTable, rows: Uint32Array, window: Range): GroupFigures[] {
   const { groupOf, groups, total, weight } = table;
   const figures: GroupFigures[] = [];
   const add = (id: Group, members: Uint32Array): void => {
@@ -234,6 +274,7 @@ function groupFigures(table: SpanTable, rows: Uint32Array): GroupFigures[] {
       p50: d.at[0]!,
       p99: d.at[1]!,
       max: d.max,
+      spark: sparkOf(table, members, window),
     });
   };
   for (const [id, list] of partition(rows, (i) => groupOf[i]!, groups.length)) add(groups[id]!, list);
@@ -243,6 +284,14 @@ function groupFigures(table: SpanTable, rows: Uint32Array): GroupFigures[] {
     add({ device: devices[id]!, key: -1, dir: -1 }, list);
   }
   return figures;
+}
+
+const SPARK = 24;
+
+function sparkOf(table: SpanTable, rows: Uint32Array, { lo, hi }: Range): Uint32Array {
+  const spark = new Uint32Array(SPARK);
+  for (const row of rows) spark[Math.min(SPARK - 1, ((table.start[row]! - lo) / (hi - lo)) * SPARK) | 0]!++;
+  return spark;
 }
 
 function* partition(
@@ -259,16 +308,12 @@ function* partition(
   for (let p = 0; p < parts; p++) yield [p, sorted.subarray(offsets[p], offsets[p + 1])];
 }
 
-export function stageOf(table: SpanTable, stage: number, row: number): number {
-  const from = table.at[table.from[stage]!];
-  const to = table.at[table.to[stage]!];
-  return from === undefined || to === undefined ? NaN : to[row]! - from[row]!;
-}
-
 /** The slowest rows by total or by one stage, slowest first. */
 function outliers(table: SpanTable, rows: Uint32Array, by: number): Outlier[] {
   const value =
-    by < 0 ? (row: number): number => table.total[row]! : (row: number): number => stageOf(table, by, row);
+    by < 0
+      ? (row: number): number => table.total[row]!
+      : (row: number): number => table.lengths.ns(table, by, row);
   const keys = new Float64Array(rows.length);
   const bins = new Uint32Array(binCount(OUTLIER_SUB_BITS));
   for (let k = 0; k < rows.length; k++) {
@@ -292,11 +337,11 @@ function outliers(table: SpanTable, rows: Uint32Array, by: number): Outlier[] {
     group: table.groupOf[row]!,
     vcpu: table.vcpu[row]!,
     flags: table.flags[row]!,
-    stages: table.plan.stages.map((_, s) => stageOf(table, s, row)),
+    stages: table.plan.stages.map((_, s) => table.lengths.ns(table, s, row)),
   }));
 }
 
-function frames(table: SpanTable, rows: Uint32Array): Frame[] {
+export function frames(table: SpanTable, rows: Uint32Array): Frame[] {
   const stages = table.plan.stages.length;
   const width = stages + 1;
   const sums = new Float64Array(table.groups.length * width);
@@ -308,12 +353,10 @@ function frames(table: SpanTable, rows: Uint32Array): Frame[] {
     counts[table.groupOf[row]!]! += table.weight === null ? 1 : table.weight[row]!;
   }
   for (let s = 0; s < stages; s++) {
-    const from = table.at[table.from[s]!];
-    const to = table.at[table.to[s]!];
-    if (from === undefined || to === undefined || table.plan.stages[s]?.inTotal !== true) continue;
+    if (table.plan.stages[s]?.inTotal !== true) continue;
     for (let k = 0; k < rows.length; k++) {
       const row = rows[k]!;
-      const d = to[row]! - from[row]!;
+      const d = table.lengths.ns(table, s, row);
       if (Number.isNaN(d)) continue;
       rest[k]! -= d;
       sums[table.groupOf[row]! * width + s]! += table.weight === null ? d : d * table.weight[row]!;

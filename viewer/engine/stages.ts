@@ -28,29 +28,28 @@ export function stageFigures(
   const kept = weights === null ? null : new Float32Array(rows.length);
   const complete = completeRows(table, rows);
   return table.plan.stages.map((stage, s) => {
-    const from = table.at[table.from[s]!];
-    const to = table.at[table.to[s]!];
     let n = 0;
-    if (from !== undefined && to !== undefined) {
-      for (let k = 0; k < rows.length; k++) {
-        // As in the report: stages of the total only from spans that have all of them, so that they add up.
-        if (stage.inTotal && complete[k] === 0) continue;
-        const d = to[rows[k]!]! - from[rows[k]!]!;
-        if (Number.isNaN(d)) continue;
-        if (kept !== null) kept[n] = weights![k]!;
-        values[n++] = d;
-      }
+    for (let k = 0; k < rows.length; k++) {
+      // As in the report: stages of the total only from spans that have all of them, so that they add up.
+      if (stage.inTotal && complete[k] === 0) continue;
+      const d = table.lengths.ns(table, s, rows[k]!);
+      if (Number.isNaN(d)) continue;
+      if (kept !== null) kept[n] = weights![k]!;
+      values[n++] = d;
     }
     return { distribution: distribution(values, n, kept, [0.5, 0.9, 0.99]), missing: rows.length - n };
   });
 }
 
-/** 1 where every boundary of the total was seen. */
+/** 1 where every stage of the total is known. */
 function completeRows(table: SpanTable, rows: Uint32Array): Uint8Array {
   const complete = new Uint8Array(rows.length).fill(1);
-  for (const at of table.at.slice(table.plan.totalFrom, table.plan.totalTo + 1)) {
-    for (let k = 0; k < rows.length; k++) if (Number.isNaN(at[rows[k]!]!)) complete[k] = 0;
-  }
+  table.plan.stages.forEach((stage, s) => {
+    if (!stage.inTotal) return;
+    for (let k = 0; k < rows.length; k++) {
+      if (Number.isNaN(table.lengths.ns(table, s, rows[k]!))) complete[k] = 0;
+    }
+  });
   return complete;
 }
 
@@ -112,12 +111,9 @@ function meanSplit(
     sum += rest[j]! * w;
   }
   for (let s = 0; s < stages.length; s++) {
-    const from = table.at[table.from[s]!];
-    const to = table.at[table.to[s]!];
-    if (from === undefined || to === undefined || !stages[s]!.inTotal) continue;
+    if (!stages[s]!.inTotal) continue;
     for (let j = 0; j < n; j++) {
-      const row = rows[near[j]!]!;
-      const d = to[row]! - from[row]!;
+      const d = table.lengths.ns(table, s, rows[near[j]!]!);
       if (Number.isNaN(d)) continue;
       sums[s]! += weights === null ? d : d * weights[near[j]!]!;
       rest[j]! -= d;

@@ -1,6 +1,11 @@
-import { tableFromIPC, type Table } from '@uwdata/flechette';
-import { boundaryColumn, SPAN_COLUMNS, type PageTable } from '../../analyzer/page/page-format.ts';
-import { SPAN_FLAG, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import {
+  boundaryColumn,
+  preemptedColumn,
+  SPAN_COLUMNS,
+  type PageTable,
+} from '../../analyzer/page/page-format.ts';
+import { SPAN_FLAG, StageLengths, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import { arrowColumns, type Column } from './arrow-columns.ts';
 
 /** Spans with the same device, key and direction: what filters, the tree and the flame graph speak of. */
 export interface Group {
@@ -28,9 +33,8 @@ export interface SpanTable {
   /** Spans a row stands for; null = 1 each. */
   weight: Float32Array | null;
   at: Float64Array[];
-  /** Indices into `at` of every stage's ends. */
-  from: number[];
-  to: number[];
+  preempted: Float64Array[];
+  lengths: StageLengths;
   /** 1 where the span counts in figures: complete, and no record lost while it was open. */
   usable: Uint8Array;
   groupOf: Uint32Array;
@@ -41,13 +45,9 @@ export interface SpanTable {
 const UNUSABLE = SPAN_FLAG.LOSS | SPAN_FLAG.INVALIDATE;
 
 export function readSpanTable(bytes: Uint8Array, meta: PageTable): SpanTable {
-  const arrow = tableFromIPC(bytes);
-  const rows = arrow.numRows;
+  const { rows, columns: arrow } = arrowColumns(bytes);
   const at = meta.plan.boundaries.map((b) => column(arrow, boundaryColumn(b.name), Float64Array));
-  const index = (name: string): number => meta.plan.boundaries.findIndex((b) => b.name === name);
-  const weight = arrow.schema.fields.some((f) => f.name === SPAN_COLUMNS.weight)
-    ? column(arrow, SPAN_COLUMNS.weight, Float32Array)
-    : null;
+  const weight = arrow.has(SPAN_COLUMNS.weight) ? column(arrow, SPAN_COLUMNS.weight, Float32Array) : null;
   const table: SpanTable = {
     plan: meta.plan,
     meta,
@@ -65,8 +65,8 @@ export function readSpanTable(bytes: Uint8Array, meta: PageTable): SpanTable {
     group: column(arrow, SPAN_COLUMNS.group, Uint32Array),
     weight,
     at,
-    from: meta.plan.stages.map((s) => index(s.from)),
-    to: meta.plan.stages.map((s) => index(s.to)),
+    preempted: meta.plan.preempted.map((from) => column(arrow, preemptedColumn(from), Float64Array)),
+    lengths: new StageLengths(meta.plan),
     usable: new Uint8Array(rows),
     groupOf: new Uint32Array(rows),
     groups: [],
@@ -80,7 +80,15 @@ export function readSpanTable(bytes: Uint8Array, meta: PageTable): SpanTable {
 
 /** What a family that the page does not hold looks like. */
 export function emptyTable(family: SpanFamily): SpanTable {
-  const plan: SpanPlan = { family, title: '', boundaries: [], stages: [], totalFrom: 0, totalTo: 0 };
+  const plan: SpanPlan = {
+    family,
+    title: '',
+    boundaries: [],
+    stages: [],
+    totalFrom: 0,
+    totalTo: 0,
+    preempted: [],
+  };
   const none = new Float64Array(0);
   const bytes = new Uint8Array(0);
   const halves = new Uint16Array(0);
@@ -102,8 +110,8 @@ export function emptyTable(family: SpanFamily): SpanTable {
     group: words,
     weight: null,
     at: [],
-    from: [],
-    to: [],
+    preempted: [],
+    lengths: new StageLengths(plan),
     usable: bytes,
     groupOf: words,
     groups: [],
@@ -112,9 +120,8 @@ export function emptyTable(family: SpanFamily): SpanTable {
 
 type ColumnClass<T> = new (length: number) => T;
 
-function column<T extends { length: number }>(arrow: Table, name: string, type: ColumnClass<T>): T {
-  const child = arrow.getChild(name) as ReturnType<Table['getChild']> | undefined;
-  const values: unknown = child?.toArray();
+function column<T extends Column>(arrow: ReadonlyMap<string, Column>, name: string, type: ColumnClass<T>): T {
+  const values = arrow.get(name);
   if (!(values instanceof type)) throw new Error(`the page's span table lacks column ${name}`);
   return values;
 }

@@ -1,12 +1,12 @@
 import type { JSX } from 'preact';
 import type { PageReport } from '../../analyzer/page/page-format.ts';
 import { NO_VCPU } from '../../trace/ids.ts';
-import { SPAN_FLAG, type Boundary, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import { PREEMPTED, SPAN_FLAG, type Boundary, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
 import { stageColour } from '../colours.ts';
 import { detail, tableOf, type Loaded } from '../data.ts';
 import { count, duration, FAMILY_UNIT, flagNames, groupName, instant, percent, safeText } from '../format.ts';
 import type { Detail } from '../protocol.ts';
-import { update, useAtom, view } from '../state.ts';
+import { update, useAtom, useView } from '../state.ts';
 import { StageName } from './stages.tsx';
 
 const NOUN: Record<SpanFamily, string> = {
@@ -30,7 +30,7 @@ const VALUE: Record<SpanFamily, string> = {
 
 /** One span in full: what, when, how long, and every boundary it crossed. */
 export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
-  const { family, selected } = useAtom(view);
+  const { family, selected } = useView('family', 'selected');
   const d = useAtom(detail);
   if (selected === null || d === null || d.family !== family) {
     return (
@@ -43,6 +43,7 @@ export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
   const plan = tableOf(loaded.data, family)?.plan;
   const name = groupName(loaded.data, family, d.group);
   const hex = `0x${d.value.toString(16)}`;
+  const lost = d.stages[plan?.stages.findIndex((s) => s.name === PREEMPTED) ?? -1] ?? 0;
   return (
     <section class="panel detail" aria-label="Chosen span">
       <h2>
@@ -66,6 +67,7 @@ export function DetailPanel({ loaded }: { loaded: Loaded }): JSX.Element {
       </p>
       {plan !== undefined && <Waterfall loaded={loaded} plan={plan} d={d} />}
       <dl class="pairs">
+        {lost > 0 && <Pair name="vCPU preempted meanwhile" value={duration(lost)} />}
         <Pair name="starts at" value={instant(d.start)} />
         {d.vcpu !== NO_VCPU && <Pair name="vCPU" value={`v${d.vcpu}`} />}
         <Pair name={AMOUNT[family]} value={family === 'mmio' ? `${d.amount} B` : count(d.amount)} />
@@ -109,7 +111,7 @@ function Waterfall({ loaded, plan, d }: { loaded: Loaded; plan: SpanPlan; d: Det
         const s = plan.stages.findIndex((stage) => boundary(stage.from) === k);
         const stage = plan.stages[s];
         const to = stage === undefined ? NaN : time(boundary(stage.to));
-        const ns = to - time(k);
+        const ns = d.stages[s] ?? NaN;
         const late = b.bound === 'no-later-than';
         const error = stageError(plan.boundaries[k], plan.boundaries[k + 1], clock);
         return (
@@ -143,7 +145,7 @@ function Waterfall({ loaded, plan, d }: { loaded: Loaded; plan: SpanPlan; d: Det
                       class={stage.bound === 'no-later-than' ? 'fades' : ''}
                       style={{
                         left: `${place(Math.min(time(k), to))}%`,
-                        width: `${Math.max(0.7, (Math.abs(ns) / length) * 100)}%`,
+                        width: `${Math.max(0.7, (Math.abs(to - time(k)) / length) * 100)}%`,
                         background: stageColour(s),
                       }}
                     />

@@ -1,12 +1,13 @@
 import type { JSX } from 'preact';
 import { SPAN_FAMILIES } from '../../trace/manifest.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
-import { familyReport, tableOf, zoom, type Loaded } from '../data.ts';
+import { familyReport, goTo, sides, tableOf, zoom, type Loaded } from '../data.ts';
 import { count, deviceName, duration, FAMILY_TITLE, groupName, instant, safeText } from '../format.ts';
-import { showFamily, update, useAtom, view } from '../state.ts';
+import { showFamily, update, useAtom, useView } from '../state.ts';
 
 export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
-  const state = useAtom(view);
+  const state = useView('tab', 'family');
+  const both = useAtom(sides)[1] !== null;
   return (
     <nav class="families" aria-label="Kind of span">
       {SPAN_FAMILIES.map((family) => {
@@ -16,7 +17,7 @@ export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
           <button
             type="button"
             key={family}
-            aria-pressed={state.family === family}
+            aria-pressed={state.tab === 'spans' && state.family === family}
             class={n === 0 ? 'none' : ''}
             onClick={() => {
               showFamily(family);
@@ -31,6 +32,28 @@ export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
           </button>
         );
       })}
+      <button
+        type="button"
+        class="slim"
+        aria-pressed={state.tab === 'timeline'}
+        onClick={() => {
+          update({ tab: 'timeline' });
+        }}
+      >
+        <span class="name">Timeline</span>
+        <span class="small">one request’s path</span>
+      </button>
+      <button
+        type="button"
+        class="slim"
+        aria-pressed={state.tab === 'compare'}
+        onClick={() => {
+          update({ tab: 'compare' });
+        }}
+      >
+        <span class="name">Compare</span>
+        <span class="small">{both ? 'what changed from A to B' : 'with a second trace'}</span>
+      </button>
       <Chips loaded={loaded} />
     </nav>
   );
@@ -38,7 +61,14 @@ export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
 
 /** What the figures below are limited to; each chip takes its limit away. */
 function Chips({ loaded }: { loaded: Loaded }): JSX.Element {
-  const { window, brush, groups, family } = useAtom(view);
+  const { window, brush, groups, family, pins, limit } = useView(
+    'window',
+    'brush',
+    'groups',
+    'family',
+    'pins',
+    'limit',
+  );
   const chips: { text: string; clear: () => void }[] = [];
   if (window !== null) {
     chips.push({
@@ -65,6 +95,14 @@ function Chips({ loaded }: { loaded: Loaded }): JSX.Element {
       },
     });
   }
+  if (limit !== null) {
+    chips.push({
+      text: `limit ${duration(limit)}`,
+      clear: () => {
+        update({ limit: null });
+      },
+    });
+  }
   return (
     <div class="chips">
       <span class="small">{chips.length === 0 ? 'Showing everything' : 'Showing only'}</span>
@@ -72,6 +110,29 @@ function Chips({ loaded }: { loaded: Loaded }): JSX.Element {
         <button type="button" class="chip" key={text} onClick={clear} aria-label={`Remove: ${text}`}>
           {safeText(text)} <span aria-hidden="true">×</span>
         </button>
+      ))}
+      {pins.map((pin) => (
+        <span class="chip" key={`${pin.t} ${pin.name}`}>
+          <button
+            type="button"
+            class="link"
+            onClick={() => {
+              goTo(pin.t, false);
+            }}
+          >
+            ⚑ {safeText(pin.name)}, {instant(pin.t)}
+          </button>
+          <button
+            type="button"
+            class="link"
+            aria-label={`Remove the note ${safeText(pin.name)}`}
+            onClick={() => {
+              update({ pins: pins.filter((p) => p !== pin) });
+            }}
+          >
+            ×
+          </button>
+        </span>
       ))}
       {brush !== null && (
         <button

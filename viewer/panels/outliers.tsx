@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { stageColour } from '../colours.ts';
 import { tableOf, type Loaded } from '../data.ts';
 import type { Outlier } from '../engine/query.ts';
@@ -15,20 +15,25 @@ import {
   KEY_TITLE,
   safeText,
 } from '../format.ts';
-import { update, useAtom, view } from '../state.ts';
+import { showTimeline, update, useView } from '../state.ts';
 
 const FIRST = 50;
 
 export function Outliers({ loaded, list }: { loaded: Loaded; list: readonly Outlier[] }): JSX.Element {
-  const { family, outliersBy, selected } = useAtom(view);
+  const { family, outliersBy, selected } = useView('family', 'outliersBy', 'selected');
   const [shown, setShown] = useState(FIRST);
   const stages = tableOf(loaded.data, family)?.plan.stages ?? [];
   const groups = loaded.tables[family]?.groups ?? [];
   const unit = columnUnit(list.map((o) => o.total));
   const by = stages.findIndex((s) => s.name === outliersBy);
   const most = Math.max(1, ...list.map((o) => o.total));
+  const back = useRef<HTMLTableRowElement>(null);
+  // Who comes back from the timeline stands where they left.
+  useEffect(() => {
+    if (document.activeElement === document.body) back.current?.focus({ preventScroll: false });
+  }, []);
   const pick = (row: number): void => {
-    update({ selected: selected === row ? null : row });
+    showTimeline(family, row);
   };
   return (
     <section class="panel" aria-label="Slowest">
@@ -89,6 +94,7 @@ export function Outliers({ loaded, list }: { loaded: Loaded; list: readonly Outl
                   key={o.row}
                   class="pick"
                   tabIndex={0}
+                  ref={selected === o.row ? back : null}
                   aria-selected={selected === o.row}
                   onClick={() => {
                     pick(o.row);

@@ -3,15 +3,15 @@ import { LadderChart } from '../charts/ladder.tsx';
 import { familyReport, type Loaded } from '../data.ts';
 import { LADDER } from '../engine/quantiles.ts';
 import type { Selection } from '../engine/query.ts';
-import { columnUnit, count, inUnit } from '../format.ts';
-import { useAtom, view } from '../state.ts';
+import { columnUnit, count, duration, inUnit, percent } from '../format.ts';
+import { useView } from '../state.ts';
 
 const LABELS = ['p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max'];
 /** Spans a percentile needs above it to be more than chance. */
 const ENOUGH = 10;
 
 export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: Selection }): JSX.Element {
-  const { family } = useAtom(view);
+  const { family, limit } = useView('family', 'limit');
   const d = selection.distribution;
   const total = familyReport(loaded.data, family).total;
   const report = [
@@ -49,6 +49,8 @@ export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: 
         Percentiles{' '}
         <span class="small">
           latency, {unit.name} · n {count(n)}
+          {limit !== null &&
+            ` · slower than ${duration(limit)}: ${count(selection.over)} (${percent(selection.over / d.count)})`}
         </span>
       </h2>
       <LadderChart

@@ -5,7 +5,7 @@ import { stageColour } from '../colours.ts';
 import { familyReport, tableOf, type Loaded } from '../data.ts';
 import type { Selection } from '../engine/query.ts';
 import { columnUnit, count, duration, inUnit, percent, safeText } from '../format.ts';
-import { useAtom, view } from '../state.ts';
+import { useView } from '../state.ts';
 
 /** A stage's name as everywhere: its colour, and ≤ in italics if its end is only known as an upper bound. */
 export function StageName({ stage, index }: { stage: Stage; index: number }): JSX.Element {
@@ -25,7 +25,7 @@ export function StageName({ stage, index }: { stage: Stage; index: number }): JS
 }
 
 export function Stages({ loaded, selection }: { loaded: Loaded; selection: Selection }): JSX.Element {
-  const { family } = useAtom(view);
+  const { family } = useView('family');
   const stages = tableOf(loaded.data, family)?.plan.stages ?? [];
   const fromReport = familyReport(loaded.data, family).stages ?? [];
   const figures = stages.map((stage, s) => {

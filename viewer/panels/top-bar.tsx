@@ -1,11 +1,13 @@
 import type { JSX } from 'preact';
-import type { Loaded } from '../data.ts';
+import { showSide, sides, type Loaded } from '../data.ts';
+import { help, menu } from '../dialogs.ts';
 import { count, duration, plainCount, safeText } from '../format.ts';
-import { update, useAtom, view } from '../state.ts';
+import { update, useAtom, useView } from '../state.ts';
 import { useTheme } from '../theme.ts';
 
 export function TopBar({ loaded }: { loaded: Loaded }): JSX.Element {
-  useAtom(view);
+  const { side } = useView('side');
+  const second = useAtom(sides)[1];
   const theme = useTheme();
   const { report } = loaded.data;
   const lost = report.counts?.lost ?? 0;
@@ -18,6 +20,22 @@ export function TopBar({ loaded }: { loaded: Loaded }): JSX.Element {
         {name === '' ? 'trace' : name}
         <span class="brand">ioreq-trace</span>
       </h1>
+      {second !== null && (
+        <span class="segments" role="group" aria-label="Which trace">
+          {([0, 1] as const).map((n) => (
+            <button
+              type="button"
+              key={n}
+              aria-pressed={side === n}
+              onClick={() => {
+                showSide(n);
+              }}
+            >
+              {n === 0 ? 'A' : 'B'}
+            </button>
+          ))}
+        </span>
+      )}
       <dl class="facts">
         {typeof report.trace?.domid === 'number' && <Fact name="domain" value={`d${report.trace.domid}`} />}
         <Fact name="length" value={duration(loaded.duration)} />
@@ -41,6 +59,24 @@ export function TopBar({ loaded }: { loaded: Loaded }): JSX.Element {
           <dd>{lost > 0 ? `⚠ ${plainCount(lost)}` : 'none'}</dd>
         </div>
       </dl>
+      <button
+        type="button"
+        class="plain"
+        onClick={() => {
+          menu.set(true);
+        }}
+      >
+        Export (E)
+      </button>
+      <button
+        type="button"
+        class="plain"
+        onClick={() => {
+          help.set(true);
+        }}
+      >
+        Keys (?)
+      </button>
       <button
         type="button"
         class="theme"

@@ -2,13 +2,13 @@ import type { JSX } from 'preact';
 import type { Loaded } from '../data.ts';
 import type { GroupFigures } from '../engine/query.ts';
 import { columnUnit, count, deviceName, dirName, inUnit, KEY_TITLE, keyName } from '../format.ts';
-import { update, useAtom, view } from '../state.ts';
+import { update, useView } from '../state.ts';
 
 const idOf = (g: GroupFigures): string => (g.key < 0 ? `${g.device}` : `${g.device}:${g.key}:${g.dir}`);
 
 /** Devices and, below each, its registers, lines or queues. A click limits everything to that row. */
 export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly GroupFigures[] }): JSX.Element {
-  const { family, groups: chosen } = useAtom(view);
+  const { family, groups: chosen } = useView('family', 'groups');
   const unit = columnUnit(
     groups.flatMap((g) => [g.p50, g.p99]),
     true,
@@ -37,6 +37,9 @@ export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly Grou
         }}
       >
         <td class="name">{name}</td>
+        <td class="spark">
+          <Spark counts={g.spark} />
+        </td>
         <td class="n">{count(g.count)}</td>
         <td class={g.count < 20 ? 'n weak' : 'n'}>{inUnit(g.p50, unit)}</td>
         <td class={g.count < 1000 ? 'n weak' : 'n'}>{inUnit(g.p99, unit)}</td>
@@ -52,6 +55,9 @@ export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly Grou
         <thead>
           <tr>
             <th scope="col">{KEY_TITLE[family]}</th>
+            <th scope="col" class="spark">
+              <span class="unseen">over time</span>
+            </th>
             <th scope="col" class="n">
               n
             </th>
@@ -69,6 +75,7 @@ export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly Grou
             groups
               .filter((g) => g.device === device.device && g.key >= 0)
               .sort((a, b) => b.totalNs - a.totalNs)
+              .slice(0, 200)
               .map((g) =>
                 row(
                   g,
@@ -88,5 +95,18 @@ export function Tree({ loaded, groups }: { loaded: Loaded; groups: readonly Grou
       </table>
       {groups.length === 0 && <p class="hint">Nothing in this part.</p>}
     </section>
+  );
+}
+
+/** How many over the time shown. */
+function Spark({ counts }: { counts: Uint32Array }): JSX.Element {
+  const most = Math.max(1, ...counts);
+  const bars = [...counts].map((n, k) =>
+    n === 0 ? '' : `M${k + 0.5} 10v-${Math.max(1.5, (n / most) * 10).toFixed(1)}`,
+  );
+  return (
+    <svg viewBox={`0 0 ${counts.length} 10`} preserveAspectRatio="none" aria-hidden="true">
+      <path d={bars.join('')} />
+    </svg>
   );
 }

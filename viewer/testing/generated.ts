@@ -1,4 +1,4 @@
-import { SpanBatch, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import { PREEMPTED, SpanBatch, StageLengths, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
 import type { PageDistribution, PageReport } from '../../analyzer/page/page-format.ts';
 
 /** Spans with the shape of a real capture, the same at every run: bimodal, with rare slow ones and bursts. */
@@ -25,27 +25,29 @@ function plan(
   boundaries: SpanPlan['boundaries'],
   titles: readonly string[],
   totalTo = boundaries.length - 1,
+  preempted: readonly string[] = [],
 ): SpanPlan {
-  return {
-    family,
-    title: `${titles[0]!} → ${titles[totalTo]!}`,
-    totalFrom: 0,
-    totalTo,
-    boundaries,
-    stages: titles.slice(0, -1).map((what, i) => {
-      const from = boundaries[i]!;
-      const to = boundaries[i + 1]!;
-      return {
-        name: `${from.name}→${to.name}`,
-        title: `${what} → ${titles[i + 1]!}`,
-        from: from.name,
-        to: to.name,
-        crossesClocks: from.clock !== to.clock,
-        bound: to.bound === 'exact' ? from.bound : to.bound,
-        inTotal: i < totalTo,
-      };
-    }),
-  };
+  const title = `${titles[0]!} → ${titles[totalTo]!}`;
+  const stages = titles.slice(0, -1).map((what, i): SpanPlan['stages'][number] => {
+    const from = boundaries[i]!;
+    const to = boundaries[i + 1]!;
+    return {
+      name: `${from.name}→${to.name}`,
+      title: `${what} → ${titles[i + 1]!}`,
+      from: from.name,
+      to: to.name,
+      crossesClocks: from.clock !== to.clock,
+      bound: to.bound === 'exact' ? from.bound : to.bound,
+      inTotal: i < totalTo,
+      preempted: preempted.indexOf(from.name),
+    };
+  });
+  if (preempted.length > 0) {
+    const ends = { from: boundaries[0]!.name, to: boundaries[totalTo]!.name };
+    const more = { crossesClocks: false, bound: 'exact', inTotal: true, preempted: -1 } as const;
+    stages.push({ name: PREEMPTED, title: 'vCPU preempted (in no other stage)', ...ends, ...more });
+  }
+  return { family, title, totalFrom: 0, totalTo, boundaries, stages, preempted };
 }
 
 export const PLANS: Record<SpanFamily, SpanPlan> = {
@@ -87,6 +89,7 @@ export const PLANS: Record<SpanFamily, SpanPlan> = {
       'guest writes InterruptACK',
     ],
     3,
+    ['lr'],
   ),
   injection: plan(
     'injection',
@@ -101,7 +104,12 @@ export const PLANS: Record<SpanFamily, SpanPlan> = {
   ),
   request: plan(
     'request',
-    [boundary('notify', 'dom0'), boundary('pop', 'dom0'), boundary('used', 'dom0'), boundary('irq', 'dom0')],
+    [
+      boundary('notify', 'dom0'),
+      boundary('popped', 'dom0'),
+      boundary('used', 'dom0'),
+      boundary('interrupt', 'dom0'),
+    ],
     ['guest notifies the queue', 'popped', 'used', 'interrupt raised'],
   ),
 };
@@ -127,11 +135,11 @@ export function* generateSpans(
 ): Generator<SpanBatch> {
   const random = randomOf(seed + count);
   const normal = (): number => (random() + random() + random() + random() - 2) * 1.2;
-  const { boundaries, totalTo } = PLANS[family];
+  const { boundaries, totalTo, preempted } = PLANS[family];
   const stages = boundaries.length - 1;
   const typical = { mmio: 6_000, interrupt: 9_000, injection: 1_500, request: 60_000 }[family];
   const share = Array.from({ length: stages }, (_, s) => [0.6, 1.4, 2.2, 3, 1, 1.8][s % 6]!);
-  let batch = new SpanBatch(boundaries.length);
+  let batch = new SpanBatch(boundaries.length, undefined, preempted.length);
   for (let i = 0; i < count; i++) {
     const phase = i / count;
     const d = random() < 0.55 ? 0 : random() < 0.6 ? 1 : random() < 0.6 ? 3 : 2;
@@ -160,6 +168,7 @@ export function* generateSpans(
       batch.at[s + 1]![k] = at;
     }
     batch.total[k] = batch.at[totalTo]![k]! - batch.start[k];
+    for (const column of batch.preempted) column[k] = i % 13 === 0 ? 160 : 0;
     if (i % 997 === 5) batch.flags[k] = 2;
     if (i % 1499 === 9 && totalTo > 2) {
       batch.at[1]![k] = NaN;
@@ -167,7 +176,7 @@ export function* generateSpans(
     }
     if (batch.full) {
       yield batch;
-      batch = new SpanBatch(boundaries.length);
+      batch = new SpanBatch(boundaries.length, undefined, preempted.length);
     }
   }
   if (batch.length > 0) yield batch;
@@ -186,6 +195,7 @@ export function reportOf(families: Partial<Record<SpanFamily, SpanBatch[]>>, sec
           ),
         ),
       ).sort();
+    const lengths = new StageLengths(PLANS[family]);
     const complete = (b: SpanBatch, i: number): boolean =>
       b.at.slice(0, PLANS[family].totalTo + 1).every((c) => !Number.isNaN(c[i]!));
     const lost = batches.reduce(
@@ -201,7 +211,7 @@ export function reportOf(families: Partial<Record<SpanFamily, SpanBatch[]>>, sec
         to: s.to,
         crosses_clocks: s.crossesClocks,
         bound: s.bound,
-        ...figures(values((b, i) => (s.inTotal && !complete(b, i) ? NaN : b.at[k + 1]![i]! - b.at[k]![i]!))),
+        ...figures(values((b, i) => (s.inTotal && !complete(b, i) ? NaN : lengths.ns(b, k, i)))),
       })),
       left_out: lost > 0 ? [{ why: 'records were lost while it was open', count: lost }] : [],
     };

@@ -1,0 +1,195 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writePage } from '../analyzer/page/embed.ts';
+import type { Report } from '../analyzer/report/document.ts';
+import { generateScenario } from '../fixtures/scenario/index.ts';
+import { chromiumPath, launch, open } from './testing/browser.ts';
+import { buildTemplate } from './testing/pages.ts';
+import { pageTables } from './testing/tables.ts';
+
+let dir = '';
+let browser: Browser;
+let file = '';
+let a: Report;
+let b: Report;
+
+const nsOf = (page: Page, row: string): Promise<number[]> =>
+  page
+    .locator('#compare-table tbody tr', { has: page.locator(`th:text-is("${row}")`) })
+    .locator('td[data-ns]')
+    .evaluateAll((cells) => cells.map((c) => Number(c.getAttribute('data-ns'))));
+
+async function saved(page: Page, click: () => Promise<void>): Promise<{ name: string; bytes: Buffer }> {
+  const [download] = await Promise.all([page.waitForEvent('download'), click()]);
+  return { name: download.suggestedFilename(), bytes: readFileSync(await download.path()) };
+}
+
+interface AxeRun {
+  violations: { id: string; impact: string; nodes: { html: string }[] }[];
+}
+
+describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () => {
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'ioreq-views-'));
+    const scenario = { ioreqs: 900, drain: true, patched: true, vcpus: 2, batch: 3 } as const;
+    generateScenario({ ...scenario, seed: 1, devices: ['blk', 'net'] }, join(dir, 'a'));
+    generateScenario(
+      { ...scenario, seed: 2, devices: ['blk'], hogs: 2, serviceNs: 900_000, patched: false },
+      join(dir, 'b'),
+    );
+    const first = await pageTables(join(dir, 'a'), join(dir, 'a.trace'));
+    const second = await pageTables(join(dir, 'b'), join(dir, 'b.trace'));
+    [a, b] = [first.report, second.report];
+    file = join(dir, 'page.html');
+    const template = readFileSync(await buildTemplate(dir), 'utf8');
+    const other = { report: second.report, families: second.spans };
+    await writePage(template, file, first.report, first.spans, other);
+    browser = await launch();
+  }, 90_000);
+  afterAll(async () => {
+    await browser.close();
+    rmSync(dir, { recursive: true });
+  });
+
+  it('compares two traces, group by group, and says that the hooks differ', async () => {
+    const { page, faults } = await open(browser, file, {
+      hash: '#v=compare',
+      ready: '#compare-table tbody tr',
+    });
+    await page.waitForSelector('#compare-table tbody tr th:text-is("all")');
+    const [p50a, p50b, p99a, p99b, delta] = await nsOf(page, 'all');
+    expect([p50a, p99a]).toEqual([a.mmio.total.p50_ns, a.mmio.total.p99_ns]);
+    expect([p50b, p99b]).toEqual([b.mmio.total.p50_ns, b.mmio.total.p99_ns]);
+    expect(delta).toBe(p99b! - p99a!);
+    expect(await page.locator('.warning').textContent()).toContain('only A has the instants trap, send');
+    expect(await page.locator('#compare-table').textContent()).toContain('only in A');
+    // Requests: the service is slower by construction.
+    await page.keyboard.press('Digit4');
+    await page.keyboard.press('Digit6');
+    await page.waitForSelector('#compare-table tbody tr:has-text("queue 0")');
+    const slower = await nsOf(page, 'blk0 queue 0 in');
+    expect(slower[4]).toBeGreaterThan(0);
+    expect(await page.locator('#compare-table tr', { hasText: 'blk0 queue 0 in' }).textContent()).toMatch(
+      /[^t] significant|significant,/,
+    );
+    await page.keyboard.press('Digit4');
+    await page.keyboard.press('KeyB');
+    await page.waitForSelector('.top [aria-pressed="true"]:text-is("B")');
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it('saves what is chosen in every format', async () => {
+    const { page, faults } = await open(browser, file);
+    await page.locator('.tree tr.device', { hasText: 'blk0' }).click();
+    await page.waitForSelector('.chip:has-text("blk0")');
+    const kinds = async (text: string): Promise<{ name: string; bytes: Buffer }> => {
+      await page.keyboard.press('KeyE');
+      return saved(page, () => page.locator('dialog button', { hasText: text }).first().click());
+    };
+    const csv = (await kinds('CSV')).bytes.toString().trim().split('\r\n');
+    const blk = a.devices.findIndex((d) => d.name === 'blk0');
+    expect(csv.length - 1).toBeLessThanOrEqual(a.devices[blk]!.ioreqs);
+    expect(csv.length).toBeGreaterThan(100);
+    for (const line of csv.slice(1)) expect(line).toContain(',blk0,');
+    const folded = (await kinds('Folded')).bytes.toString();
+    expect(folded).toMatch(/^mmio;blk0;QueueNotify;write;.* \d+$/m);
+    const profile = JSON.parse((await kinds('speedscope')).bytes.toString()) as { profiles: unknown[] };
+    expect(profile.profiles).toHaveLength(1);
+    expect((await kinds('Perfetto')).bytes.length).toBeGreaterThan(20_000);
+    await page.keyboard.press('KeyE');
+    const row = page.locator('dialog .exports', { hasText: 'Flame graph' });
+    const png = await saved(page, () => row.locator('button', { hasText: 'PNG' }).click());
+    expect(png.bytes.subarray(1, 4).toString()).toBe('PNG');
+    const css = await page.locator('canvas.pointer').evaluate((c) => c.clientWidth);
+    expect(png.bytes.readUInt32BE(16)).toBe(2 * css);
+    for (const chart of ['Flame graph', 'Overview', 'Latency over time', 'Percentiles']) {
+      const svg = await saved(page, () =>
+        page.locator('dialog .exports', { hasText: chart }).locator('button', { hasText: 'SVG' }).click(),
+      );
+      const text = svg.bytes.toString();
+      const shapes = await page.evaluate((t) => {
+        const parsed = new DOMParser().parseFromString(t, 'image/svg+xml');
+        return parsed.querySelector('parsererror') === null
+          ? parsed.querySelectorAll('rect, path, text').length
+          : -1;
+      }, text);
+      expect(shapes, chart).toBeGreaterThan(5);
+    }
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it('has the tables of interrupts, queues and vCPUs', async () => {
+    const { page, faults } = await open(browser, file);
+    const vcpus = await page
+      .locator('#vcpu-table tbody tr')
+      .evaluateAll((rows) => rows.map((r) => Number(r.children[1]!.textContent)));
+    expect(vcpus.reduce((x, y) => x + y, 0)).toBe(a.mmio.total.count);
+    await page.keyboard.press('Digit2');
+    await page.waitForSelector('#line-table');
+    const lines = await page
+      .locator('#line-table tbody tr')
+      .evaluateAll((rows) => rows.map((r) => Number(r.children[1]!.textContent)));
+    expect(lines.reduce((x, y) => x + y, 0)).toBe(a.interrupts.total.count);
+    expect(await page.locator('#line-table').textContent()).toContain('≤');
+    await page.keyboard.press('Digit4');
+    await page.waitForSelector('#queue-table');
+    const queue = page.locator('#queue-table tr', { hasText: 'blk0 queue 0' });
+    expect(await queue.textContent()).not.toContain('⚠');
+    const depth = a.requests.depth.find((d) => d.device === 'blk0')!;
+    expect(Number(await queue.locator('td').nth(4).textContent())).toBe(depth.max);
+    await page.locator('text=Draw what is chosen').click();
+    await page.waitForSelector('#timeline-steps');
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it('searches, inverts and turns the flame graph', async () => {
+    const { page, faults } = await open(browser, file);
+    await page.keyboard.press('Slash');
+    await page.keyboard.type('QueueNotify');
+    await page.waitForSelector('text=/found: \\d/');
+    const all = a.mmio.stages.reduce((sum, s) => sum + (s.in_total ? s.mean_ns! * s.count : 0), 0);
+    expect(all).toBeGreaterThan(0);
+    await page.locator('text=stages first').click();
+    await page.locator('text=root below').click();
+    await page.waitForFunction(() => location.hash.includes('k=ui'));
+    await page.locator('button', { hasText: 'vCPU stalled' }).click();
+    await page.waitForFunction(() => location.hash.includes('c=stalled'));
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it.each(['light', 'dark'] as const)(
+    'has no serious finding of axe in the %s theme',
+    async (colorScheme) => {
+      const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+      const { page } = await open(browser, file, { colorScheme });
+      const check = async (where: string): Promise<void> => {
+        await page.evaluate(axe);
+        const run = await page.evaluate<AxeRun>('axe.run(document, { resultTypes: ["violations"] })');
+        const serious = run.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical');
+        expect(serious.map((v) => `${where}: ${v.id} ${v.nodes[0]!.html}`)).toEqual([]);
+      };
+      await check('accesses');
+      await page.keyboard.press('Digit4');
+      await page.waitForSelector('#queue-table');
+      await check('requests');
+      await page.keyboard.press('Period');
+      await page.waitForSelector('#timeline-steps tr.own');
+      await check('timeline');
+      await page.keyboard.press('Digit6');
+      await page.waitForSelector('#compare-table tbody tr');
+      await check('compare');
+      await page.keyboard.press('Shift+Slash');
+      await page.waitForSelector('dialog');
+      await check('keys');
+      await page.context().close();
+    },
+  );
+});
