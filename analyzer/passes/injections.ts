@@ -98,6 +98,9 @@ class SpiState {
   }
 }
 
+/** Flags of an ACTIVE record that made the interrupt pending as well (gic_update_one_lr). */
+const PENDED_AGAIN = VIRQ_FLAG.QUEUED | VIRQ_FLAG.ENABLED;
+
 /** The path from that sync to the abort record varies (decoding, cache misses), but not by more than this. */
 const SAME_EXIT_FACTOR = 4;
 
@@ -268,7 +271,8 @@ export class Injections {
       case ARM_VIRQ_ACTIVE:
         // Of one that was pended again Xen does not notice when it becomes active: this is still the one before it.
         if (s.current[I.FILLED] === 1 && Number.isNaN(s.current[I.ACTIVE]!)) s.current[I.ACTIVE] = t;
-        if ((flags & VIRQ_FLAG.QUEUED) !== 0) {
+        // A line that is disabled stays queued until it is enabled.
+        if ((flags & PENDED_AGAIN) === PENDED_AGAIN) {
           s.counts.repended++;
           this.close(s, 0);
           this.deliver(s, vcpu, t, 0);
