@@ -152,6 +152,7 @@ describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () =>
   it('searches, inverts and turns the flame graph', async () => {
     const { page, faults } = await open(browser, file);
     await page.keyboard.press('Slash');
+    await page.waitForSelector('input:focus');
     await page.keyboard.type('QueueNotify');
     await page.waitForSelector('text=/found: \\d/');
     const all = a.mmio.stages.reduce((sum, s) => sum + (s.in_total ? s.mean_ns! * s.count : 0), 0);

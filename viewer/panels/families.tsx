@@ -41,7 +41,7 @@ export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
         }}
       >
         <span class="name">Timeline</span>
-        <span class="small">one request’s path</span>
+        <span class="small">one request</span>
       </button>
       <button
         type="button"
@@ -52,7 +52,7 @@ export function Families({ loaded }: { loaded: Loaded }): JSX.Element {
         }}
       >
         <span class="name">Compare</span>
-        <span class="small">{both ? 'what changed from A to B' : 'with a second trace'}</span>
+        <span class="small">{both ? 'A to B' : 'two traces'}</span>
       </button>
       <Chips loaded={loaded} />
     </nav>
