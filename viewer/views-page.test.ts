@@ -2,9 +2,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writePage } from '../analyzer/page/embed.ts';
+import type { PageSpans } from '../analyzer/page/page-spans.ts';
 import type { Report } from '../analyzer/report/document.ts';
 import { generateScenario } from '../fixtures/scenario/index.ts';
 import { chromiumPath, launch, open } from './testing/browser.ts';
@@ -16,6 +18,7 @@ let browser: Browser;
 let file = '';
 let a: Report;
 let b: Report;
+let bSpans: PageSpans[];
 
 const nsOf = (page: Page, row: string): Promise<number[]> =>
   page
@@ -44,6 +47,7 @@ describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () =>
     const first = await pageTables(join(dir, 'a'), join(dir, 'a.trace'));
     const second = await pageTables(join(dir, 'b'), join(dir, 'b.trace'));
     [a, b] = [first.report, second.report];
+    bSpans = second.spans;
     file = join(dir, 'page.html');
     const template = readFileSync(await buildTemplate(dir), 'utf8');
     const other = { report: second.report, families: second.spans };
@@ -120,6 +124,27 @@ describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () =>
       }, text);
       expect(shapes, chart).toBeGreaterThan(5);
     }
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it("names the stages of an interrupt's way that the trace cannot show", async () => {
+    const alone = join(dir, 'b.html');
+    await writePage(readFileSync(join(dir, 'index.html'), 'utf8'), alone, b, bSpans);
+    const { page, faults } = await open(browser, alone);
+    await page.keyboard.press('Digit2');
+    const rows = page.locator('.stages tr.absent');
+    await rows.first().waitFor();
+    const shown = await rows.evaluateAll((all) =>
+      all.map((r) => [...r.children].map((c) => c.textContent.replaceAll(' ', ''))),
+    );
+    const unseen = b.interrupts.end_to_end.stages.filter((s) => !s.seen);
+    expect(unseen.length).toBeGreaterThan(2);
+    expect(shown).toEqual(unseen.map(({ name, why }) => [name, why].map((t) => t!.replaceAll(' ', ''))));
+    await page.goto(pathToFileURL(file).href);
+    await page.keyboard.press('Digit2');
+    await page.waitForSelector('#line-table');
+    expect(await rows.count()).toBe(a.interrupts.end_to_end.stages.filter((s) => !s.seen).length);
     expect(faults).toEqual([]);
     await page.context().close();
   });

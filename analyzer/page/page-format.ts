@@ -109,7 +109,10 @@ export interface PageReport {
   };
   devices?: { name: string; kind?: string; base?: number; spi?: number }[];
   mmio?: PageFamilyReport;
-  interrupts?: PageFamilyReport & { injection?: PageFamilyReport | null };
+  interrupts?: PageFamilyReport & {
+    injection?: PageFamilyReport | null;
+    end_to_end?: { stages?: { name: string; title?: string; seen?: boolean; why?: string | null }[] };
+  };
   requests?: PageFamilyReport;
   warnings?: string[];
 }

@@ -71,7 +71,15 @@ function checkReport(report: Json): void {
     }
     for (const key of ['total', 'injection', 'host']) object(part[key] ?? {}, `$.report.${name}.${key}`);
   }
-  const injection = (report['interrupts'] as Json | undefined)?.['injection'];
+  const interrupts = report['interrupts'] as Json | undefined;
+  const whole = '$.report.interrupts.end_to_end';
+  const way = object(interrupts?.['end_to_end'] ?? {}, whole);
+  for (const stage of list(way['stages'] ?? [], `${whole}.stages`, 100)) {
+    const { name, why } = object(stage, `${whole}.stages`);
+    text(name, `${whole}.stages.name`);
+    text(why ?? '', `${whole}.stages.why`);
+  }
+  const injection = interrupts?.['injection'];
   if (injection !== undefined && injection !== null) checkReport({ mmio: injection });
 }
 

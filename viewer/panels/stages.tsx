@@ -121,9 +121,29 @@ export function Stages({ loaded, selection }: { loaded: Loaded; selection: Selec
               </tr>
             );
           })}
+          {family === 'interrupt' &&
+            unseenStages(loaded).map(({ name, why }) => (
+              <tr key={name} class="absent">
+                <td>
+                  <span class="stage">
+                    <i class="swatch" aria-hidden="true" />
+                    {safeText(name).replace('→', ' → ')}
+                  </span>
+                </td>
+                <td colSpan={6}>{safeText(why)}</td>
+              </tr>
+            ))}
         </tbody>
       </table>
     </section>
+  );
+}
+
+/** Stages of an interrupt's whole way that this trace cannot show, and why not. */
+function unseenStages({ data }: Loaded): { name: string; why: string }[] {
+  const stages = data.report.interrupts?.end_to_end?.stages ?? [];
+  return stages.flatMap(({ name, seen, why }) =>
+    seen === false ? [{ name, why: why ?? 'not seen in this trace' }] : [],
   );
 }
 
