@@ -19,7 +19,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'analyzer/exports',
     'analyzer/report/document.ts',
   ],
-  cli: ['trace', 'collector', 'analyzer', 'cli'],
+  replayer: ['trace', 'devices', 'replayer'],
+  cli: ['trace', 'collector', 'analyzer', 'devices', 'replayer', 'cli'],
 };
 /** Tests may also use fixtures and whatever they check end to end. */
 const TESTS_MAY_IMPORT = [
@@ -27,6 +28,7 @@ const TESTS_MAY_IMPORT = [
   'collector',
   'analyzer',
   'devices',
+  'replayer',
   'cli',
   'viewer',
   'fixtures',

@@ -20,6 +20,8 @@ export const ERROR_CODES = {
   E_HOST: { exit: 6, meaning: 'the live host cannot be reached, or lacks what recording needs' },
   E_HOST_BUSY: { exit: 6, meaning: 'something else on the live host holds what recording needs' },
   E_NO_DOMAIN: { exit: 6, meaning: 'the live host has no such domain, or nothing serves it' },
+  E_NOT_REPLAYABLE: { exit: 3, meaning: 'the recording lacks what a replay needs' },
+  E_TARGET: { exit: 7, meaning: 'a device model that a replay drives is missing, ended or does not answer' },
   E_INTERNAL: { exit: 70, meaning: 'a fault in ioreq-trace itself' },
 } as const satisfies Record<string, { exit: number; meaning: string }>;
 
