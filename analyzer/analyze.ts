@@ -22,6 +22,7 @@ import type { Hooks } from './passes/plans.ts';
 import { injectionPlan, interruptPlan, mmioPlan, requestPlan } from './passes/plans.ts';
 import type { DepthFacts } from './passes/queue-depth.ts';
 import type { RequestCounts } from './passes/requests.ts';
+import { RecordingEdges, SEEN } from './passes/recording-edges.ts';
 import { Requests } from './passes/requests.ts';
 import type { SpanConsumer } from './passes/span-sink.ts';
 import { SpanSink } from './passes/span-sink.ts';
@@ -46,6 +47,8 @@ export interface PassResults {
   xen: XenCounts;
   dom0: Dom0Counts;
   join: JoinCounts;
+  /** Ioreqs that not every source could hold: they were under way when its records began or ended. */
+  recordingEdges: RecordingEdges;
   interrupts: InterruptCounts;
   /** By device. */
   lines: LineCounts[];
@@ -105,6 +108,7 @@ export function runPasses(
       ? undefined
       : new Injections(devices, injectionSink, scouted.xenLosses, states);
   const xenCovers = covered(xen, xenFacts);
+  const recordingEdges = new RecordingEdges(scouted.vcpus, shown(hooks));
   const interruptSink = new SpanSink(interrupt, consumers);
   const interrupts = new Interrupts({
     sink: interruptSink,
@@ -162,6 +166,8 @@ export function runPasses(
           hasXen: xen !== undefined && (hooks.runstates || hooks.tracePoints),
           hasDom0: dom0 !== undefined && hooks.notify,
           xenCovers,
+          dom0Covers: covered(dom0, dom0Facts),
+          edges: recordingEdges,
           tolerance: (manifest.clock?.maxErrorNs ?? 0) + DESCHEDULE_SLACK_NS,
           listener: {
             access(device, register, dir, value, guest, seen, seq, vcpu, preempted) {
@@ -182,6 +188,7 @@ export function runPasses(
     !hooks.raise,
   );
 
+  const open = new Uint8Array(scouted.vcpus);
   const streams = [xen, dom0].filter((s): s is TimedStream => s !== undefined);
   walk(
     streams,
@@ -191,6 +198,8 @@ export function runPasses(
     },
     (watermark) => {
       if (watermark === Infinity) {
+        for (let v = 0; v < scouted.vcpus; v++)
+          open[v] = waits.openSeen(v) | (ioreqs.isOpen(v) ? SEEN.IRQ : 0);
         waits.finish();
         ioreqs.finish();
       } else ioreqs.settle(watermark - SETTLE_NS);
@@ -208,6 +217,7 @@ export function runPasses(
       requests.drain(watermark - REQUEST_LAG_NS);
     },
   );
+  for (let v = 0; v < scouted.vcpus; v++) recordingEdges.finish(v, open[v]!, waits.begunBefore[v] === 1);
   log?.close();
   injections?.finish();
   interrupts.finish();
@@ -221,6 +231,7 @@ export function runPasses(
     scouted,
     xen: waits.counts,
     dom0: ioreqs.counts,
+    recordingEdges,
     join: join?.counts ?? { joined: 0, xenOnly: 0, dom0Only: 0, early: 0 },
     interrupts: interrupts.counts,
     lines: interrupts.lines,
@@ -278,6 +289,12 @@ function untimedAccesses(
   const [largest] = sources.sort((a, b) => size(b) - size(a));
   if (largest === undefined) return timed;
   return countUntimed(view.source(largest.id).batches(), devices);
+}
+
+/** What of an ioreq the sources of a trace can show. */
+function shown({ tracePoints, runstates, evtchnIrq, notify }: Hooks): number {
+  const hypervisor = tracePoints ? SEEN.SEND | SEEN.DONE : runstates ? SEEN.OFFLINE : 0;
+  return hypervisor | (evtchnIrq ? SEEN.IRQ : 0) | (notify ? SEEN.ANSWER : 0);
 }
 
 /** First and last instant that a stream's records tell of, axis ns; an empty stretch without one. */

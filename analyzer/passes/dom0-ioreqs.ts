@@ -168,6 +168,14 @@ export class Dom0Ioreqs {
     return first;
   }
 
+  /** Whether an ioreq of `vcpu` has interrupted Dom0 and is not answered yet. */
+  isOpen(vcpu: number): boolean {
+    return this.answered.some(
+      (done, l) =>
+        done === 0 && this.vcpuOfLane[l] === vcpu && !Number.isNaN(this.open[l * D_WIDTH + D.IRQ]!),
+    );
+  }
+
   finish(): void {
     this.kernelSince.fill(NaN);
     for (let l = 0; l < this.answered.length; l++) {

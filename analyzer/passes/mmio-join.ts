@@ -7,6 +7,8 @@ import { D } from './dom0-record.ts';
 import type { LossWindows } from './loss-windows.ts';
 import type { MmioMark } from './plans.ts';
 import type { RecordQueue } from './record-queue.ts';
+import type { RecordingEdges } from './recording-edges.ts';
+import { SEEN } from './recording-edges.ts';
 import type { SpanSink } from './span-sink.ts';
 import { X } from './xen-waits.ts';
 
@@ -85,6 +87,8 @@ export class MmioJoin {
   private readonly hasDom0: boolean;
   private readonly tolerance: number;
   private readonly xenCovers: readonly [number, number];
+  private readonly dom0Covers: readonly [number, number];
+  private readonly edges: RecordingEdges;
 
   constructor(options: {
     sink: SpanSink;
@@ -95,7 +99,10 @@ export class MmioJoin {
     hasXen: boolean;
     hasDom0: boolean;
     tolerance: number;
+    /** First and last instant of each side's records, axis ns. */
     xenCovers: readonly [number, number];
+    dom0Covers: readonly [number, number];
+    edges: RecordingEdges;
   }) {
     this.sink = options.sink;
     this.xenField = Int8Array.from(options.marks, (m) => XEN_FIELD[m] ?? -1);
@@ -108,6 +115,8 @@ export class MmioJoin {
     this.hasDom0 = options.hasDom0;
     this.tolerance = options.tolerance;
     this.xenCovers = options.xenCovers;
+    this.dom0Covers = options.dom0Covers;
+    this.edges = options.edges;
   }
 
   /**
@@ -177,10 +186,7 @@ export class MmioJoin {
     const start = firstNumber(xen?.get(0, X.START), dom0?.get(0, D.START));
     const end = firstNumber(xen?.get(0, X.END), dom0?.get(0, D.END));
     for (const windows of this.losses) if (windows.touches(start, end)) flags |= SPAN_FLAG.LOSS;
-    if (xen === undefined && (flags & SPAN_FLAG.LOSS) === 0) {
-      const [from, to] = this.xenCovers;
-      if (start >= from && end <= to) this.counts.early++;
-    }
+    if ((flags & SPAN_FLAG.LOSS) === 0) this.atEdge(vcpu, xen, dom0, start, end);
 
     // Dom0's content holds the value answered; the hypervisor's is what the guest sent.
     const dom0Told = dom0 !== undefined && !Number.isNaN(dom0.get(0, D.INFO));
@@ -223,6 +229,37 @@ export class MmioJoin {
     xen?.shift();
     dom0?.shift();
     sink.commit();
+  }
+
+  /** Tells what each side holds of an ioreq, and counts one that was answered early. */
+  private atEdge(
+    vcpu: number,
+    xen: RecordQueue | undefined,
+    dom0: RecordQueue | undefined,
+    start: number,
+    end: number,
+  ): void {
+    const within = ([from, to]: readonly [number, number]): boolean => start >= from && end <= to;
+    const outside =
+      (this.hasXen && xen === undefined && !within(this.xenCovers)) ||
+      (this.hasDom0 && dom0 === undefined && !within(this.dom0Covers));
+    let seen = 0;
+    if (xen !== undefined) {
+      if (!Number.isNaN(xen.get(0, X.SEND))) seen |= SEEN.SEND;
+      if (!Number.isNaN(xen.get(0, X.DONE))) seen |= SEEN.DONE;
+      if (!Number.isNaN(xen.get(0, X.OFFLINE))) seen |= SEEN.OFFLINE;
+    }
+    if (dom0 !== undefined) {
+      seen |= SEEN.ANSWER;
+      if (!Number.isNaN(dom0.get(0, D.IRQ))) seen |= SEEN.IRQ;
+    }
+    const early = xen === undefined && !outside;
+    // An early one leaves no wait: that is told apart, unless it may be one that had begun before the records.
+    const begins = this.edges.add(vcpu, seen, outside);
+    if (early && !begins) {
+      this.counts.early++;
+      this.edges.explained(vcpu, SEEN.OFFLINE);
+    }
   }
 }
 

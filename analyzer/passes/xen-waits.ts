@@ -2,6 +2,7 @@ import { K, RUNSTATE } from '../../trace/events.ts';
 import { IOREQ_TYPE, ioreqType } from '../../trace/ioreq.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { RecordQueue } from './record-queue.ts';
+import { SEEN } from './recording-edges.ts';
 import type { VcpuStates } from './vcpu-states.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
@@ -62,6 +63,10 @@ export class XenWaits {
   readonly counts: XenCounts = { offline: 0, send: 0, done: 0, handledInXen: 0, cut: 0 };
   /** Finished records by vCPU. */
   readonly queues: RecordQueue[];
+  /** By vCPU: 1 if its first record is the end of an ioreq that had begun before the records. */
+  readonly begunBefore: Uint8Array;
+  /** By vCPU: 1 once the begin or the end of an ioreq was seen. */
+  private readonly met: Uint8Array;
   private readonly patched: boolean;
   private readonly states: VcpuStates | undefined;
   private readonly open: Float64Array;
@@ -73,6 +78,8 @@ export class XenWaits {
     this.patched = patched;
     this.states = states;
     this.queues = Array.from({ length: vcpus }, () => new RecordQueue(WIDTH));
+    this.begunBefore = new Uint8Array(vcpus);
+    this.met = new Uint8Array(vcpus);
     this.open = new Float64Array(vcpus * WIDTH).fill(NaN);
     this.marks = new Float64Array(vcpus).fill(NaN);
   }
@@ -84,6 +91,15 @@ export class XenWaits {
     return Number.isNaN(this.open[at + AT.SEND]!)
       ? NaN
       : firstOf(this.open[at + AT.TRAP]!, this.open[at + AT.SEND]!);
+  }
+
+  /** SEEN bits of the ioreq that is open on `vcpu`. */
+  openSeen(vcpu: number): number {
+    const at = vcpu * WIDTH;
+    const has = (field: number, bit: number): number => (Number.isNaN(this.open[at + field]!) ? 0 : bit);
+    if (!this.patched) return has(AT.OFFLINE, SEEN.OFFLINE);
+    const sent = has(AT.SEND, SEEN.SEND);
+    return sent === 0 ? 0 : sent | has(AT.DONE, SEEN.DONE);
   }
 
   /** Ends what is still open: counted, not given out. */
@@ -146,6 +162,7 @@ export class XenWaits {
           this.counts.cut++;
           this.reset(at);
         }
+        this.met[v] = 1;
         open[at + AT.SEND] = t;
         open[at + AT.LOST_TRAP] = this.sinceMark(v);
         open[at + AT.ADDR_LO] = batch.addr[2 * i]!;
@@ -155,6 +172,8 @@ export class XenWaits {
         break;
       case ARM_IOREQ_DONE:
         this.counts.done++;
+        if (this.met[v] === 0) this.begunBefore[v] = 1;
+        this.met[v] = 1;
         if (Number.isNaN(open[at + AT.SEND]!)) break;
         open[at + AT.DONE] = t;
         open[at + AT.LOST_RUNNING] = this.sinceMark(v);

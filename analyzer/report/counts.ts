@@ -1,11 +1,29 @@
 import type { Manifest } from '../../trace/manifest.ts';
 import type { PassResults } from '../analyze.ts';
+import { SEEN } from '../passes/recording-edges.ts';
 import type { Counts, SourceCount } from './document.ts';
 
+const SENT = 'hypervisor: sent';
+const DONE = 'hypervisor: done';
+const INTERRUPTS = 'Dom0: event-channel interrupts';
+const ANSWERS = 'Dom0: answers';
 const RUNSTATES = 'hypervisor: running→offline';
 const PAGE = 'Dom0: ioreq page at the answer';
 const TRACED = "device model's trace in Dom0's buffer";
 const LOG = "device model's log";
+
+/** Of each vCPU one ioreq can be under way at the begin and one at the end; more come from one side being on alone. */
+const MANY_AT_EDGES = 2;
+
+/** What a source lacks of an ioreq that was under way when its records began or ended. */
+const EDGE_OF: Readonly<Record<string, number>> = {
+  [SENT]: SEEN.SEND,
+  [DONE]: SEEN.DONE,
+  [RUNSTATES]: SEEN.OFFLINE,
+  [INTERRUPTS]: SEEN.IRQ,
+  [ANSWERS]: SEEN.ANSWER,
+  [PAGE]: SEEN.ANSWER,
+};
 
 /** What was counted, by which source, and whether the sources agree. Disagreement is a warning. */
 export function countsReport(manifest: Manifest, results: PassResults, warnings: string[]): Counts {
@@ -21,8 +39,13 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
     [TRACED]: dom0.answers - dom0.traced,
     [LOG]: dom0.inKernel,
   };
-  const explained = (s: SourceCount): number => s.ioreqs + (unseen[s.what] ?? 0);
-  const agree = bySource.every((s) => explained(s) === ioreqs);
+  const { recordingEdges: edges } = results;
+  const explained = ({ what, ioreqs: held }: SourceCount): number => {
+    const bit = EDGE_OF[what];
+    return held + (unseen[what] ?? 0) + (bit === undefined ? 0 : edges.notHeld(bit));
+  };
+  const [whole] = bySource.map(explained);
+  const agree = bySource.every((s) => explained(s) === whole);
   // With --device, only the content of some ioreqs was recorded, but every wait and interrupt.
   const some = (manifest.recording?.only?.length ?? 0) > 0;
   if (!agree && !some) {
@@ -31,6 +54,11 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
   } else if (agree && early > 0) {
     warnings.push(
       `ioreqs answered before Xen had descheduled the vCPU: ${early}; they left no wait to be timed`,
+    );
+  }
+  if (agree && edges.ioreqs > MANY_AT_EDGES * results.scouted.vcpus) {
+    warnings.push(
+      `${edges.ioreqs} ioreqs lie where only the hypervisor's or only Dom0's records were on: they are not timed`,
     );
   }
   const { access, delivered } = results;
@@ -66,6 +94,7 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
     events: manifest.sources.reduce((sum, s) => sum + s.rows, 0),
     by_source: bySource,
     sources_agree: agree,
+    at_edges: edges.ioreqs,
   };
 }
 
@@ -79,11 +108,11 @@ function sourceCounts(manifest: Manifest, results: PassResults): SourceCount[] {
   const xenId = results.xenSource?.id;
   const dom0Id = results.dom0Source?.id;
   if (hooks.tracePoints) {
-    add(xenId, 'hypervisor: sent', xen.send);
-    add(xenId, 'hypervisor: done', xen.done);
+    add(xenId, SENT, xen.send);
+    add(xenId, DONE, xen.done);
   }
-  add(dom0Id, 'Dom0: event-channel interrupts', dom0.interrupts);
-  add(dom0Id, 'Dom0: answers', dom0.answers);
+  add(dom0Id, INTERRUPTS, dom0.interrupts);
+  add(dom0Id, ANSWERS, dom0.answers);
   add(dom0Id, PAGE, dom0.fetched);
   add(dom0Id, TRACED, dom0.serviced);
   for (const s of manifest.sources) {

@@ -104,8 +104,10 @@ export interface Counts {
   events: number;
   /** The same ioreqs as each source saw them. */
   by_source: SourceCount[];
-  /** Whether every source that sees ioreqs counted the same number. */
+  /** Whether every source that sees ioreqs counted the same number, those at the edges of its records set aside. */
   sources_agree: boolean;
+  /** Ioreqs that not every source holds, because its records began or ended meanwhile. */
+  at_edges: number;
 }
 
 export interface SourceCount {
