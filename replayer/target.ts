@@ -72,6 +72,8 @@ export interface DevicePlan {
   mac?: Uint8Array;
   /** console: ports of a multiport device; 1 without that feature. */
   ports?: number;
+  /** console: what the device told of its ports, where the recording shows it. */
+  portList?: readonly { id: number; console: boolean; name: string }[];
   /** gpu: what the display said of itself. */
   edid?: Uint8Array;
 }
@@ -99,6 +101,10 @@ export interface RecordedElement {
   buffers: readonly RecordedBuffer[];
   /** blk: type and first sector of the request. */
   request?: { type: number; sector: number };
+  /** Packed rings: position in the ring at which its used descriptor was written. */
+  at?: number;
+  /** Instead of the bytes, where those were not to be kept: SHA-256 of them, hexadecimal. */
+  sha?: string;
   /** The memory of this chain may have changed while it was copied: a difference in it proves nothing. */
   racy: boolean;
 }
@@ -112,6 +118,8 @@ export interface RecordedUsed {
   index: number;
   size: number;
   elements: readonly RecordedElement[];
+  /** A packed ring: `ring` is that of the descriptors, `index` the next used position with the wrap counter in bit 15. */
+  packed?: boolean;
 }
 
 export interface FinalState {

@@ -1,0 +1,63 @@
+import { REC_TAG } from '../../trace/recording.ts';
+import type { RecordedUsed } from '../target.ts';
+import type { Recording } from './load.ts';
+import { parseUsed, writtenBytes } from './used.ts';
+
+const GPU_RESP_OK_EDID = 0x1104;
+/** virtio_gpu_resp_edid: a header of 24 bytes, le32 size, le32 padding, 1024 bytes of EDID (VIRTIO 1.2, 5.7.6.8). */
+const EDID_SIZE_AT = 24;
+const EDID_AT = 32;
+/** Queue on which a multiport console tells the driver of its ports (VIRTIO 1.2, 5.3.2). */
+const CONTROL_RX = 2;
+const PORT_ADD = 1;
+const CONSOLE_PORT = 4;
+const PORT_NAME = 7;
+const CONTROL_BYTES = 8;
+
+/** What a display said of itself, from the device's answer to GET_EDID; undefined if the driver did not ask. */
+export function edidOf(recording: Recording, transport: number): Uint8Array | undefined {
+  for (const used of usedOf(recording, transport)) {
+    for (const element of used.elements) {
+      const bytes = writtenBytes(element);
+      if (bytes.length <= EDID_AT) continue;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      if (view.getUint32(0, true) !== GPU_RESP_OK_EDID) continue;
+      const size = Math.min(view.getUint32(EDID_SIZE_AT, true), bytes.length - EDID_AT);
+      return bytes.slice(EDID_AT, EDID_AT + size);
+    }
+  }
+  return undefined;
+}
+
+/** Ports that a console with several announced, in the order of their ids. */
+export function portsOf(
+  recording: Recording,
+  transport: number,
+): { id: number; console: boolean; name: string }[] {
+  const ports = new Map<number, { id: number; console: boolean; name: string }>();
+  for (const used of usedOf(recording, transport)) {
+    if (used.queue !== CONTROL_RX) continue;
+    for (const element of used.elements) {
+      const bytes = writtenBytes(element);
+      if (bytes.length < CONTROL_BYTES) continue;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      const id = view.getUint32(0, true);
+      const event = view.getUint16(4, true);
+      if (event === PORT_ADD && !ports.has(id)) ports.set(id, { id, console: false, name: '' });
+      const port = ports.get(id);
+      if (port === undefined) continue;
+      if (event === CONSOLE_PORT) port.console = true;
+      // Linux and QEMU end the name with a zero.
+      if (event === PORT_NAME)
+        port.name = Buffer.from(bytes.subarray(CONTROL_BYTES)).toString('latin1').replace(/\0.*$/s, '');
+    }
+  }
+  return [...ports.values()].sort((a, b) => a.id - b.id);
+}
+
+function* usedOf(recording: Recording, transport: number): Generator<RecordedUsed> {
+  for (const batch of recording.batches)
+    for (let i = 0; i < batch.length; i++)
+      if (batch.tag[i] === REC_TAG.USED && batch.transport[i] === transport)
+        yield* parseUsed(batch.rest[i]!, transport, batch.step[i]!);
+}
