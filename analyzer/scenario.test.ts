@@ -374,6 +374,7 @@ describe('a hypervisor that was recorded for a part of the time', () => {
       expect(counts.at_edges).toBeLessThanOrEqual(1000 - most + 8);
       expect(warnings.filter((w) => w.includes('descheduled'))).toEqual([]);
       expect(warnings.filter((w) => w.includes('were on: they are not timed')).length).toBe(1);
+      expect(warnings.filter((w) => w.includes('InterruptStatus'))).toEqual([]);
     },
   );
 

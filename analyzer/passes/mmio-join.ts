@@ -1,7 +1,7 @@
 import { TWO_32 } from '../../trace/columns.ts';
 import { IOREQ_TYPE, ioreqDir, ioreqSize, ioreqType } from '../../trace/ioreq.ts';
 import { DIR_UNKNOWN, NO_DEVICE, NO_KEY, SPAN_FLAG } from '../../trace/spans.ts';
-import { REG_QUEUE_NOTIFY } from '../../trace/virtio-mmio.ts';
+import { REG_INTERRUPT_STATUS, REG_QUEUE_NOTIFY } from '../../trace/virtio-mmio.ts';
 import type { DeviceMap } from './device-map.ts';
 import { D } from './dom0-record.ts';
 import type { LossWindows } from './loss-windows.ts';
@@ -220,6 +220,8 @@ export class MmioJoin {
     c.value[row] = Number.isNaN(value) ? 0 : value;
     c.group[row] = 0;
 
+    if (xen === undefined && key === REG_INTERRUPT_STATUS && this.outsideXen(start, end))
+      this.edges.statusReads++;
     if (device !== NO_DEVICE) {
       const seq = dom0?.get(0, D.SEQ) ?? -1;
       const guest = this.hasXen && xen === undefined ? NaN : start;
@@ -231,6 +233,10 @@ export class MmioJoin {
     sink.commit();
   }
 
+  private outsideXen(start: number, end: number): boolean {
+    return this.hasXen && !within(this.xenCovers, start, end);
+  }
+
   /** Tells what each side holds of an ioreq, and counts one that was answered early. */
   private atEdge(
     vcpu: number,
@@ -239,10 +245,9 @@ export class MmioJoin {
     start: number,
     end: number,
   ): void {
-    const within = ([from, to]: readonly [number, number]): boolean => start >= from && end <= to;
     const outside =
-      (this.hasXen && xen === undefined && !within(this.xenCovers)) ||
-      (this.hasDom0 && dom0 === undefined && !within(this.dom0Covers));
+      (xen === undefined && this.outsideXen(start, end)) ||
+      (this.hasDom0 && dom0 === undefined && !within(this.dom0Covers, start, end));
     let seen = 0;
     if (xen !== undefined) {
       if (!Number.isNaN(xen.get(0, X.SEND))) seen |= SEEN.SEND;
@@ -261,6 +266,10 @@ export class MmioJoin {
       this.edges.explained(vcpu, SEEN.OFFLINE);
     }
   }
+}
+
+function within([from, to]: readonly [number, number], start: number, end: number): boolean {
+  return start >= from && end <= to;
 }
 
 /** Length in ns of what record `i` of Xen's and `j` of Dom0's side share; negative = distance apart. */

@@ -12,6 +12,8 @@ const BITS = 5;
 export class RecordingEdges {
   /** Ioreqs at an edge that not all sources hold. */
   ioreqs = 0;
+  /** Reads of InterruptStatus outside of Xen's records: their interrupts are not in there either. */
+  statusReads = 0;
   /** Of those, by bit number of SEEN: how many that source does not hold. */
   private readonly missing = new Float64Array(BITS);
   private readonly shown: number;
