@@ -1,0 +1,91 @@
+/** Feature bits by name (VIRTIO 1.2, 5 and 6), as QEMU's monitor tells them. */
+const TRANSPORT: Readonly<Record<string, number>> = {
+  VIRTIO_F_NOTIFY_ON_EMPTY: 24,
+  VIRTIO_F_ANY_LAYOUT: 27,
+  VIRTIO_RING_F_INDIRECT_DESC: 28,
+  VIRTIO_RING_F_EVENT_IDX: 29,
+  VIRTIO_F_BAD_FEATURE: 30,
+  VHOST_USER_F_PROTOCOL_FEATURES: 30,
+  VIRTIO_F_VERSION_1: 32,
+  VIRTIO_F_IOMMU_PLATFORM: 33,
+  VIRTIO_F_ACCESS_PLATFORM: 33,
+  VIRTIO_F_RING_PACKED: 34,
+  VIRTIO_F_IN_ORDER: 35,
+  VIRTIO_F_ORDER_PLATFORM: 36,
+  VIRTIO_F_SR_IOV: 37,
+  VIRTIO_F_NOTIFICATION_DATA: 38,
+  VIRTIO_F_RING_RESET: 40,
+};
+
+const DEVICE: Readonly<Record<string, number>> = {
+  VIRTIO_BLK_F_BARRIER: 0,
+  VIRTIO_BLK_F_SIZE_MAX: 1,
+  VIRTIO_BLK_F_SEG_MAX: 2,
+  VIRTIO_BLK_F_GEOMETRY: 4,
+  VIRTIO_BLK_F_RO: 5,
+  VIRTIO_BLK_F_BLK_SIZE: 6,
+  VIRTIO_BLK_F_SCSI: 7,
+  VIRTIO_BLK_F_FLUSH: 9,
+  VIRTIO_BLK_F_WCE: 9,
+  VIRTIO_BLK_F_TOPOLOGY: 10,
+  VIRTIO_BLK_F_CONFIG_WCE: 11,
+  VIRTIO_BLK_F_MQ: 12,
+  VIRTIO_BLK_F_DISCARD: 13,
+  VIRTIO_BLK_F_WRITE_ZEROES: 14,
+  VIRTIO_BLK_F_SECURE_ERASE: 16,
+  VIRTIO_BLK_F_ZONED: 17,
+  VIRTIO_NET_F_CSUM: 0,
+  VIRTIO_NET_F_GUEST_CSUM: 1,
+  VIRTIO_NET_F_CTRL_GUEST_OFFLOADS: 2,
+  VIRTIO_NET_F_MTU: 3,
+  VIRTIO_NET_F_MAC: 5,
+  VIRTIO_NET_F_GSO: 6,
+  VIRTIO_NET_F_GUEST_TSO4: 7,
+  VIRTIO_NET_F_GUEST_TSO6: 8,
+  VIRTIO_NET_F_GUEST_ECN: 9,
+  VIRTIO_NET_F_GUEST_UFO: 10,
+  VIRTIO_NET_F_HOST_TSO4: 11,
+  VIRTIO_NET_F_HOST_TSO6: 12,
+  VIRTIO_NET_F_HOST_ECN: 13,
+  VIRTIO_NET_F_HOST_UFO: 14,
+  VIRTIO_NET_F_MRG_RXBUF: 15,
+  VIRTIO_NET_F_STATUS: 16,
+  VIRTIO_NET_F_CTRL_VQ: 17,
+  VIRTIO_NET_F_CTRL_RX: 18,
+  VIRTIO_NET_F_CTRL_VLAN: 19,
+  VIRTIO_NET_F_CTRL_RX_EXTRA: 20,
+  VIRTIO_NET_F_GUEST_ANNOUNCE: 21,
+  VIRTIO_NET_F_MQ: 22,
+  VIRTIO_NET_F_CTRL_MAC_ADDR: 23,
+  VIRTIO_NET_F_GUEST_USO4: 54,
+  VIRTIO_NET_F_GUEST_USO6: 55,
+  VIRTIO_NET_F_HOST_USO: 56,
+  VIRTIO_NET_F_HASH_REPORT: 57,
+  VIRTIO_NET_F_RSS: 60,
+  VIRTIO_NET_F_RSC_EXT: 61,
+  VIRTIO_NET_F_STANDBY: 62,
+  VIRTIO_NET_F_SPEED_DUPLEX: 63,
+  VIRTIO_CONSOLE_F_SIZE: 0,
+  VIRTIO_CONSOLE_F_MULTIPORT: 1,
+  VIRTIO_CONSOLE_F_EMERG_WRITE: 2,
+  VIRTIO_GPU_F_VIRGL: 0,
+  VIRTIO_GPU_F_EDID: 1,
+  VIRTIO_GPU_F_RESOURCE_UUID: 2,
+  VIRTIO_GPU_F_RESOURCE_BLOB: 3,
+  VIRTIO_GPU_F_CONTEXT_INIT: 4,
+};
+
+/**
+ * The words of features that `text` names ('VIRTIO_RING_F_EVENT_IDX: used_event and ...'), plus `more` for those
+ * without a name. Undefined if a name is not known: half of the features would be wrong.
+ */
+export function featureWords(texts: readonly string[], more = 0n): [low: number, high: number] | undefined {
+  let bits = BigInt.asUintN(64, more);
+  for (const text of texts) {
+    const name = /^\w+/.exec(text)?.[0] ?? '';
+    const bit = TRANSPORT[name] ?? DEVICE[name];
+    if (bit === undefined) return undefined;
+    bits |= 1n << BigInt(bit);
+  }
+  return [Number(bits & 0xffff_ffffn), Number(bits >> 32n)];
+}
