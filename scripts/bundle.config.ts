@@ -54,13 +54,15 @@ function finish(): Plugin {
 /** dist/trace.mjs: the whole command line in one file that needs Node alone. Run after the page is built. */
 export default defineConfig({
   root: ROOT,
-  ssr: { noExternal: true },
+  // koffi is native code for one kind of replay target: loaded from where it is installed, if it is.
+  ssr: { noExternal: true, external: ['koffi'] },
   build: {
     ssr: 'cli/main.ts',
     outDir: DIST,
     emptyOutDir: false,
     target: 'node20',
     rolldownOptions: {
+      external: ['koffi'],
       output: {
         format: 'esm',
         entryFileNames: FILE,

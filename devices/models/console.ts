@@ -37,6 +37,8 @@ export interface PortOptions {
   name?: string;
   /** Whether the other end is there from the start; unless given, it is. */
   connected?: boolean;
+  /** There is no port of this id: QEMU leaves 0 out when no console wants it. */
+  absent?: boolean;
 }
 
 export interface ConsoleOptions {
@@ -162,11 +164,13 @@ export class ConsoleDevice implements DeviceModel {
     const event = words.getUint16(4, true);
     const value = words.getUint16(6, true);
     if (event === CONTROL_DEVICE_READY) {
-      if (value !== 0) for (const id of this.ports.keys()) this.tell(id, CONTROL_PORT_ADD, 1);
+      if (value !== 0)
+        for (const [id, port] of this.ports.entries())
+          if (port.absent !== true) this.tell(id, CONTROL_PORT_ADD, 1);
       return;
     }
     const found = this.ports[port];
-    if (found === undefined) return;
+    if (found === undefined || found.absent === true) return;
     if (event === CONTROL_PORT_OPEN) this.open[port] = value !== 0;
     if (event !== CONTROL_PORT_READY || value === 0) return;
     if (found.console) this.tell(port, CONTROL_CONSOLE_PORT, 1);

@@ -1,0 +1,191 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isTraceError, type TraceError } from '../../../trace/errors.ts';
+import type { DevicePlan, ReplayTarget } from '../../target.ts';
+import { play } from '../testing/play.ts';
+import { qemus } from '../testing/qemus.ts';
+import { LEGACY, legacyDevices, recordingPresent, unpacked } from '../testing/recordings.ts';
+import { capabilities } from './capabilities.ts';
+import { commandLine } from './command-line.ts';
+import { qemuTarget, type QemuTarget } from './target.ts';
+
+async function failure(work: Promise<unknown> | (() => unknown)): Promise<TraceError> {
+  try {
+    await (typeof work === 'function' ? work() : work);
+  } catch (error) {
+    if (isTraceError(error)) return error;
+    throw error;
+  }
+  throw new Error('nothing failed');
+}
+
+const [qemu] = qemus();
+const present = qemu !== undefined && recordingPresent(LEGACY);
+const disk = { bytes: new Uint8Array(1 << 20), readOnly: false, serial: '' };
+const blk: DevicePlan = {
+  transport: 0,
+  kind: 'blk',
+  deviceId: 2,
+  version: 1,
+  base: 0x0200_0000,
+  spi: 33,
+  disk,
+};
+const SETUP = { devices: [blk], ram: [{ base: 0x4000_0000, length: 1 << 20 }], timeoutMs: 20_000 };
+const SINK = { answer: () => undefined, line: () => undefined };
+
+describe('a QEMU that cannot be used', () => {
+  it.each([
+    ['is not installed', ['no-such-qemu'], /^no-such-qemu is not installed$/],
+    [
+      'is none',
+      ['sh', '-c', 'echo what is this >&2; exit 3'],
+      /ended with exit code 3; its last words: what is this$/,
+    ],
+  ])('%s', async (_, binary, what) => {
+    const error = await failure(capabilities(binary, 20_000));
+    expect([error.code, error.message]).toEqual(['E_TARGET', expect.stringMatching(what)]);
+  });
+
+  it('says nothing: it is ended', async () => {
+    const error = await failure(capabilities(['sh', '-c', 'exec sleep 60.4321'], 200));
+    expect(error.message).toMatch(/does not answer; expected an answer within 200 ms$/);
+    expect(running('sleep\x0060.4321')).toBe(false);
+  });
+});
+
+describe('a recording that machine virt cannot have', () => {
+  const found = { name: 'QEMU 1.0', properties: new Map([['blk' as const, new Map<string, unknown>()]]) };
+  const refuse = (devices: DevicePlan[], ram = SETUP.ram): Promise<TraceError> =>
+    failure(() => commandLine({ ...SETUP, devices, ram }, found, new Map()));
+
+  it('has legacy and modern transports', async () => {
+    const error = await refuse([blk, { ...blk, transport: 1, version: 2, base: 0x0200_0200 }]);
+    expect(error.message).toMatch(/^legacy and modern transports in one recording/);
+  });
+
+  it('has a device that this QEMU lacks', async () => {
+    const error = await refuse([{ ...blk, kind: 'gpu', deviceId: 16 }]);
+    expect([error.code, error.message]).toEqual([
+      'E_TARGET',
+      'QEMU 1.0 lacks virtio-gpu-device; expected the device model of transport 0',
+    ]);
+  });
+
+  it('has RAM below the board', async () => {
+    expect((await refuse([blk], [{ base: 0, length: 1 << 20 }])).message).toContain('got 1 MiB at 0x0');
+  });
+
+  it('has a device at another place', async () => {
+    const error = await failure(() =>
+      qemuTarget()({ ...SETUP, devices: [blk, { ...blk, transport: 2 }] }, SINK),
+    );
+    expect(error.message).toContain('expected transport 2 at 0x2000400');
+  });
+
+  it('has a disk that nobody gave', async () => {
+    const { disk: _, ...diskless } = blk;
+    const error = await failure(
+      qemuTarget()({ ...SETUP, devices: [diskless] }, SINK).start() as Promise<void>,
+    );
+    expect([error.code, error.message]).toEqual([
+      'E_NOT_REPLAYABLE',
+      'transport 0 is a disk, and its start image is not known',
+    ]);
+  });
+});
+
+describe.skipIf(!present)('a QEMU that fails', () => {
+  const binary = qemu?.binary ?? [];
+  let folder = '';
+  const before = process.env['TMPDIR'];
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'ioreq-trace-faults-'));
+    process.env['TMPDIR'] = folder;
+  });
+  afterAll(() => {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+    rmSync(folder, { recursive: true });
+  });
+
+  /** Replays, does something to QEMU before step 200, and looks at what is left. */
+  async function disturbed(what: (target: QemuTarget) => unknown, timeoutMs = 20_000): Promise<TraceError> {
+    let pid = 0;
+    const error = await failure(
+      play(
+        qemuTarget({ binary }),
+        unpacked(LEGACY).toString(),
+        legacyDevices(unpacked('xen-arm-replay/disk-start.img')),
+        {
+          timeoutMs,
+          before: async (step: number, target: ReplayTarget) => {
+            pid = target.debuggee!.pid;
+            // Nothing of a running replay has a name in the file system.
+            expect(readdirSync(folder)).toEqual([]);
+            if (step === 200) await what(target as QemuTarget);
+          },
+        },
+      ),
+    );
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    expect(readdirSync(folder)).toEqual([]);
+    return error;
+  }
+
+  it('is killed', async () => {
+    const error = await disturbed(({ debuggee }) => process.kill(debuggee!.pid, 'SIGKILL'));
+    expect([error.code, error.message]).toEqual([
+      'E_TARGET',
+      expect.stringMatching(/^QEMU ended by SIGKILL at step (19\d|2\d\d)$/),
+    ]);
+  });
+
+  it('stops answering: it is ended', async () => {
+    const error = await disturbed(({ debuggee }) => process.kill(debuggee!.pid, 'SIGSTOP'), 400);
+    expect([error.code, error.message]).toEqual([
+      'E_TARGET',
+      expect.stringMatching(/^QEMU has not answered for 400 ms at step (19\d|2\d\d)$/),
+    ]);
+  });
+
+  it('quits', async () => {
+    const error = await disturbed((target) => target.qmp('quit'));
+    expect(error.message).toMatch(/^QEMU ended with exit code 0 at step/);
+  });
+
+  it('does not start: its last words are told', async () => {
+    const swap = new Map([[0, ['-device', 'no-such-device']]]);
+    const target = qemuTarget({ binary, swap })(SETUP, SINK);
+    const error = await failure(target.start() as Promise<void>);
+    expect(error.message).toMatch(/^QEMU ended with exit code 1 .*last words: .*no-such-device/);
+    await target.stop();
+  });
+
+  it('gets an access that it has no place for', async () => {
+    const target = qemuTarget({ binary })(SETUP, SINK);
+    await target.start();
+    try {
+      const error = await failure(() => {
+        target.read(7, 0x0900_0000, 4);
+      });
+      expect(error.message).toMatch(/^step 7 is an access .* got 4 bytes at 0x9000000$/);
+      expect((await failure(() => target.view(0x8000_0000, 4))).code).toBe('E_NOT_REPLAYABLE');
+    } finally {
+      await target.stop();
+      await target.stop();
+    }
+  });
+});
+
+function running(command: string): boolean {
+  return readdirSync('/proc').some((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(command);
+    } catch {
+      return false;
+    }
+  });
+}

@@ -1,0 +1,126 @@
+import { TraceError } from '../../../trace/errors.ts';
+import type { DeviceHost } from '../../../devices/device.ts';
+import {
+  F_EVENT_IDX,
+  F_INDIRECT_DESC,
+  F_NOTIFY_ON_EMPTY,
+  F_RING_PACKED,
+  F_VERSION_1,
+  features,
+  hasFeature,
+} from '../../../devices/features.ts';
+import type { RecordedUsed } from '../../target.ts';
+import { RingEvents, type Carrier, type CarrierParts } from './carrier.ts';
+import type { Connection } from './connection.ts';
+import type { Posix } from './posix.ts';
+
+/**
+ * The back-end serves the guest's own rings, as they were recorded: its ring code is under test, too. It fills the used
+ * ring as soon as it is done and in its own order; the guest's interrupts come at the recorded points, by what
+ * its avail ring asks for there. Split rings alone.
+ */
+export class GuestRings implements Carrier {
+  readonly features = features(F_INDIRECT_DESC, F_EVENT_IDX, F_NOTIFY_ON_EMPTY, F_VERSION_1);
+  private readonly posix: Posix;
+  private readonly connection: Connection;
+  private readonly host: DeviceHost;
+  /** By queue, while the back-end serves it. */
+  private readonly rings: (RingEvents | undefined)[] = [];
+
+  constructor({ posix, connection, host }: CarrierParts) {
+    this.posix = posix;
+    this.connection = connection;
+    this.host = host;
+  }
+
+  notify(index: number): void {
+    if (this.host.queue(index) === undefined) return;
+    this.posix.signal(this.started(index).kick);
+  }
+
+  private started(index: number): RingEvents {
+    const running = this.rings[index];
+    if (running !== undefined) return running;
+    const { num, desc, driver, device } = this.host.queue(index)!.state;
+    const events = new RingEvents(this.posix);
+    this.rings[index] = events;
+    this.connection.startRing(index, { num, desc, avail: driver, used: device }, events.kick, events.call);
+    return events;
+  }
+
+  /** What a back-end that serves a ring must know of it. */
+  check(): void {
+    const { negotiated } = this.host;
+    if (!hasFeature(negotiated, F_VERSION_1))
+      throw new TraceError(
+        'E_TARGET',
+        'the guest is a legacy one, whose rings vhost-user back-ends do not serve',
+        {
+          expected: 'rings of our own in between',
+        },
+      );
+    if (hasFeature(negotiated, F_RING_PACKED))
+      throw new TraceError('E_TARGET', 'packed rings of a guest cannot be handed to a back-end', {
+        expected: 'a guest with split rings, or rings of our own in between',
+      });
+    for (const [bit, name] of [
+      [F_INDIRECT_DESC, 'INDIRECT_DESC'],
+      [F_EVENT_IDX, 'EVENT_IDX'],
+    ] as const)
+      if (hasFeature(negotiated, bit) && !hasFeature(this.connection.features, bit))
+        throw new TraceError('E_TARGET', `the guest's rings use ${name}, which the back-end lacks`, {
+          expected: 'rings of our own in between',
+        });
+  }
+
+  get calls(): readonly number[] {
+    return this.rings.flatMap((ring) => (ring === undefined ? [] : [ring.call]));
+  }
+
+  /** Chains between the used and the available index. */
+  pending(): number {
+    let pending = 0;
+    for (const [index, ring] of this.rings.entries()) {
+      const state = this.host.queue(index)?.state;
+      if (ring === undefined || state === undefined) continue;
+      this.posix.drain(ring.call);
+      const { memory } = this.host;
+      pending += (memory.u16(state.driver + 2) - memory.u16(state.device + 2)) & 0xffff;
+    }
+    return pending;
+  }
+
+  done({ queue, index }: RecordedUsed): boolean {
+    const state = this.host.queue(queue)?.state;
+    if (state === undefined) return false;
+    // Behind or level, in free-running 16-bit indices.
+    return ((this.host.memory.u16(state.device + 2) - index) & 0xffff) < 0x8000;
+  }
+
+  show(used: RecordedUsed): void {
+    const state = this.host.queue(used.queue)?.state;
+    if (state === undefined) return;
+    // What our side of the queue would remember had it used them itself.
+    const { memory } = this.host;
+    const index = this.done(used) ? used.index : memory.u16(state.device + 2);
+    state.lastAvail = memory.u16(state.driver + 2);
+    state.inUse = (state.lastAvail - index) & 0xffff;
+    state.usedIdx = index;
+    this.host.run(() => {
+      this.host.interrupt(used.queue);
+    });
+  }
+
+  stop(index: number): void {
+    const ring = this.rings[index];
+    if (ring === undefined) return;
+    this.connection.stopRing(index);
+    ring.close();
+    this.rings[index] = undefined;
+  }
+
+  close(): void {
+    for (const ring of this.rings) ring?.close();
+    this.rings.length = 0;
+  }
+}
