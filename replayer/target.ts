@@ -72,8 +72,8 @@ export interface DevicePlan {
   mac?: Uint8Array;
   /** console: ports of a multiport device; 1 without that feature. */
   ports?: number;
-  /** console: what the device told of its ports, where the recording shows it. */
-  portList?: readonly { id: number; console: boolean; name: string }[];
+  /** console: what the device told of its ports, where the recording shows it. `connected`: open at the other end when the driver first asked. */
+  portList?: readonly { id: number; console: boolean; name: string; connected?: boolean }[];
   /** gpu: what the display said of itself. */
   edid?: Uint8Array;
 }
@@ -103,8 +103,8 @@ export interface RecordedElement {
   request?: { type: number; sector: number };
   /** Packed rings: position in the ring at which its used descriptor was written. */
   at?: number;
-  /** Instead of the bytes, where those were not to be kept: SHA-256 of them, hexadecimal. */
-  sha?: string;
+  /** Instead of `buffers`, where bytes were not to be kept: their SHA-256, hexadecimal. */
+  sha?: readonly { gpa: number; length: number; sha256: string }[];
   /** The memory of this chain may have changed while it was copied: a difference in it proves nothing. */
   racy: boolean;
 }

@@ -1,10 +1,12 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { analyzeCommand } from './analyze.ts';
+import { debugAdapterCommand } from './debug-adapter.ts';
 import { importCommand } from './import.ts';
 import { infoCommand } from './info.ts';
 import { probeCommand } from './probe.ts';
 import { recordCommand } from './record.ts';
+import { replayCommand } from './replay.ts';
 import { viewCommand } from './view.ts';
 
 /**
@@ -21,4 +23,6 @@ export const COMMANDS: readonly RegisterCommand[] = [
   infoCommand,
   analyzeCommand,
   viewCommand,
+  replayCommand,
+  debugAdapterCommand,
 ];

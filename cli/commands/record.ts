@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { HookName } from '../../collector/probes/hooks.ts';
 import { DEFAULT_HOOKS, HOOKS, isHookName } from '../../collector/probes/hooks.ts';
 import type { RecordPlan } from '../../collector/probes/plan.ts';
@@ -40,7 +40,11 @@ interface Options {
   trigger: Trigger[];
   count: number;
   after: number;
+  memory?: true | 'hashes' | 'payload';
 }
+
+/** With memory nothing but what checks it against: latencies mean nothing then, and every hook costs. */
+const MEMORY_HOOKS: readonly HookName[] = ['ioreq', 'irq'];
 
 /** 128 + SIGINT, as shells have it; a second Ctrl-C leaves at once what the first asked to end in order. */
 const EXIT_INTERRUPTED = 130;
@@ -93,6 +97,13 @@ export function recordCommand(program: Command, cli: Cli): void {
     )
     .option('--count <n>', 'write a trace for each of the first n triggers', integerOption(1, 1000), 1)
     .option('--after <time>', 'go on so long behind a trigger', durationOption, 1000)
+    .addOption(
+      new Option(
+        '--memory [what]',
+        'record for replay: the memory that accesses are about, with what buffers hold (payload) or only its ' +
+          'length and hash (hashes); in Dom0 itself; slows the guest down',
+      ).choices(['hashes', 'payload']),
+    )
     .option('--keep-raw', 'keep the raw files in DIR/raw')
     .option('--dry-run', 'print every file that would be written on the host with its value, and do nothing')
     .option('--cleanup', 'only remove what dead recorders left on the host')
@@ -124,6 +135,7 @@ async function recordDomain(cli: Cli, host: HostTransport, options: Options): Pr
   if (options.trigger.length > 0 && options.flight === undefined) {
     throw new TraceError('E_USAGE', '--trigger needs --flight SIZE: what is to be kept around it');
   }
+  if (options.memory !== undefined) checkMemoryOptions(host, options);
   const { discover } = await import('../../collector/live-host/discover.ts');
   const { planRecording } = await import('../../collector/probes/plan.ts');
   const { checkPlan } = await import('../../collector/record/check-plan.ts');
@@ -149,6 +161,15 @@ async function recordDomain(cli: Cli, host: HostTransport, options: Options): Pr
   await runRecording(cli, host, view, plan, options);
 }
 
+function checkMemoryOptions(host: HostTransport, { flight }: Options): void {
+  if (!host.local)
+    throw new TraceError('E_USAGE', '--memory records in Dom0 itself, not over ssh: run it there');
+  if (flight !== undefined)
+    throw new TraceError('E_USAGE', '--memory and --flight exclude each other: a replay needs the beginning');
+  // What a guest's buffers hold is nobody else's.
+  process.umask(0o077);
+}
+
 /** What the user says, else what is there since an earlier use (it cannot be changed), else by the expected rate. */
 async function bufferPages(
   host: HostTransport,
@@ -166,7 +187,9 @@ async function bufferPages(
 }
 
 function wantedHooks(options: Options): ReadonlySet<HookName> {
-  const hooks = new Set<HookName>(options.hooks ?? DEFAULT_HOOKS);
+  const hooks = new Set<HookName>(
+    options.hooks ?? (options.memory === undefined ? DEFAULT_HOOKS : MEMORY_HOOKS),
+  );
   for (const name of options.with) hooks.add(name);
   for (const name of options.without) hooks.delete(name);
   // Both come from one xentrace: who wants none of Xen does not want the half of it that most hosts lack.
@@ -204,9 +227,9 @@ async function runRecording(
       dir,
       tool: { name: TOOL_NAME, version: cli.version },
       signal: sealing.signal,
-      started(running, watch) {
+      started(running, watch, memory) {
         session = running;
-        live.start(running.status, watch);
+        live.start(running.status, watch, memory);
       },
       sealing() {
         session = undefined;
@@ -217,6 +240,7 @@ async function runRecording(
       },
       ...(live.stats === undefined ? {} : { latencies: live.stats }),
       ...(options.duration === undefined ? {} : { durationMs: options.duration }),
+      ...(options.memory === undefined ? {} : { memory: { payload: options.memory === 'payload' } }),
       ...(options.keepRaw === undefined ? {} : { keepRaw: true }),
       ...(options.flight === undefined ? {} : { flight: flightOptions(options, options.flight) }),
     });

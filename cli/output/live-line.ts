@@ -28,11 +28,11 @@ export class LiveLine {
     this.stats = isTerminal ? new LiveStats() : undefined;
   }
 
-  start(status: SessionStatus, live: LiveWatch | undefined): void {
+  start(status: SessionStatus, live: LiveWatch | undefined, memory?: MemoryStatus): void {
     const { stats } = this;
     if (stats === undefined || live === undefined || this.timer !== undefined) return;
     this.timer = setInterval(() => {
-      this.draw(status, stats, live);
+      this.draw(status, stats, live, memory);
     }, EVERY_MS);
   }
 
@@ -43,7 +43,12 @@ export class LiveLine {
     this.write('\r\u001b[K');
   }
 
-  private draw(status: SessionStatus, stats: LiveStats, live: LiveWatch): void {
+  private draw(
+    status: SessionStatus,
+    stats: LiveStats,
+    live: LiveWatch,
+    memory: MemoryStatus | undefined,
+  ): void {
     if (!this.attached && live.dom0 !== undefined) {
       this.attached = true;
       stats.attach(live.dom0, live.waits, this.hz);
@@ -52,9 +57,21 @@ export class LiveLine {
     if (this.drawn === status.rounds && this.attached) return;
     this.drawn = status.rounds;
     // A terminal line that wraps cannot be drawn over.
-    const text = liveText(status, this.attached ? stats : undefined, live.blind).slice(0, this.width() - 1);
+    const line = liveText(status, this.attached ? stats : undefined, live.blind);
+    const text = (memory === undefined ? line : `${line} · ${memoryText(memory)}`).slice(0, this.width() - 1);
     this.write(`\r${text}\u001b[K`);
   }
+}
+
+/** A recording of memory: collector/memory/memory-recorder.ts. */
+interface MemoryStatus {
+  readonly status: { ioreqs: number; slower: number };
+}
+
+/** 'memory of 2.1 k ioreqs, each at least 1.8 times as long'. */
+function memoryText({ status: { ioreqs, slower } }: MemoryStatus): string {
+  const by = Number.isNaN(slower) ? '' : `, each at least ${slower.toFixed(1)} times as long`;
+  return `memory of ${count(ioreqs)} ioreqs${by}`;
 }
 
 /** One line about a recording. `stats`: as soon as events were decoded; a snapshot of it is taken. */

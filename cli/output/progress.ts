@@ -1,4 +1,4 @@
-import { bytes } from './units.ts';
+import { bytes, count } from './units.ts';
 
 const WIDTH = 30;
 
@@ -6,10 +6,13 @@ const WIDTH = 30;
 export class ProgressBar {
   private readonly write: ((text: string) => void) | undefined;
   private readonly label: string;
+  private readonly unit: string;
   private shown = '';
 
-  constructor(label: string, isTerminal: boolean, write: (text: string) => void) {
+  /** `unit`: what is counted, in words; bytes unless given. */
+  constructor(label: string, isTerminal: boolean, write: (text: string) => void, unit = 'bytes') {
     this.label = label;
+    this.unit = unit;
     this.write = isTerminal ? write : undefined;
   }
 
@@ -18,7 +21,7 @@ export class ProgressBar {
     const part = total > 0 ? Math.min(1, done / total) : 1;
     const full = Math.floor(part * WIDTH);
     const bar = '#'.repeat(full) + '.'.repeat(WIDTH - full);
-    const text = `${this.label} [${bar}] ${String(Math.floor(part * 100)).padStart(3)} % of ${bytes(total)}`;
+    const text = `${this.label} [${bar}] ${String(Math.floor(part * 100)).padStart(3)} % of ${this.unit === 'bytes' ? bytes(total) : `${count(total)} ${this.unit}`}`;
     if (text === this.shown) return;
     this.shown = text;
     this.write(`\r${text}\u001b[K`);

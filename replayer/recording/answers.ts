@@ -9,8 +9,12 @@ const EDID_SIZE_AT = 24;
 const EDID_AT = 32;
 /** Queue on which a multiport console tells the driver of its ports (VIRTIO 1.2, 5.3.2). */
 const CONTROL_RX = 2;
+/** virtio_blk_req's type, and the bytes of its answer (VIRTIO 1.2, 5.2.6). */
+const BLK_T_GET_ID = 8;
+const BLK_ID_BYTES = 20;
 const PORT_ADD = 1;
 const CONSOLE_PORT = 4;
+const PORT_OPEN = 6;
 const PORT_NAME = 7;
 const CONTROL_BYTES = 8;
 
@@ -29,12 +33,20 @@ export function edidOf(recording: Recording, transport: number): Uint8Array | un
   return undefined;
 }
 
+interface Port {
+  id: number;
+  console: boolean;
+  name: string;
+  /** Open at the other end when the driver first asked. */
+  connected: boolean;
+}
+
 /** Ports that a console with several announced, in the order of their ids. */
-export function portsOf(
-  recording: Recording,
-  transport: number,
-): { id: number; console: boolean; name: string }[] {
-  const ports = new Map<number, { id: number; console: boolean; name: string }>();
+export function portsOf(recording: Recording, transport: number): Port[] {
+  const ports = new Map<number, Port>();
+  /** Port of the last message that told what a port is: a port that is open says so right behind. */
+  let described = -1;
+  const asked = new Set<number>();
   for (const used of usedOf(recording, transport)) {
     if (used.queue !== CONTROL_RX) continue;
     for (const element of used.elements) {
@@ -43,16 +55,35 @@ export function portsOf(
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       const id = view.getUint32(0, true);
       const event = view.getUint16(4, true);
-      if (event === PORT_ADD && !ports.has(id)) ports.set(id, { id, console: false, name: '' });
+      if (event === PORT_ADD && !ports.has(id))
+        ports.set(id, { id, console: false, name: '', connected: false });
       const port = ports.get(id);
       if (port === undefined) continue;
       if (event === CONSOLE_PORT) port.console = true;
       // Linux and QEMU end the name with a zero.
       if (event === PORT_NAME)
         port.name = Buffer.from(bytes.subarray(CONTROL_BYTES)).toString('latin1').replace(/\0.*$/s, '');
+      const undescribed = !port.console && port.name === '';
+      if (event === PORT_OPEN && !asked.has(id)) {
+        asked.add(id);
+        port.connected = (described === id || undescribed) && view.getUint16(6, true) !== 0;
+      }
+      described = event === CONSOLE_PORT || event === PORT_NAME ? id : -1;
     }
   }
   return [...ports.values()].sort((a, b) => a.id - b.id);
+}
+
+/** What a disk answered to GET_ID, without its status byte; '' if the driver did not ask. */
+export function serialOf(recording: Recording, transport: number): string {
+  for (const used of usedOf(recording, transport)) {
+    for (const element of used.elements) {
+      if (element.request?.type !== BLK_T_GET_ID) continue;
+      const id = writtenBytes(element).subarray(0, BLK_ID_BYTES);
+      return Buffer.from(id).toString('latin1').replace(/\0.*$/s, '');
+    }
+  }
+  return '';
 }
 
 function* usedOf(recording: Recording, transport: number): Generator<RecordedUsed> {

@@ -17,7 +17,7 @@ export class Recording {
   /** First row of each batch. */
   private readonly firsts: number[] = [];
 
-  /** Throws E_NOT_REPLAYABLE if there is no access to a virtio-mmio device in it. */
+  /** Throws E_NOT_REPLAYABLE if there is no access to a virtio-mmio device in it, E_TRACE_DAMAGED if a row is invalid. */
   constructor(batches: readonly RecordingBatch[], named: Manifest['devices'] = []) {
     this.batches = batches;
     this.named = named;
@@ -29,8 +29,14 @@ export class Recording {
       rows += batch.length;
       for (let i = 0; i < batch.length; i++) {
         const tag = batch.tag[i]!;
-        if (tag === REC_TAG.MEMORY) hasMemory = true;
+        if (tag === REC_TAG.MEMORY) {
+          hasMemory = true;
+          if (batch.bytesStart[i + 1]! - batch.bytesStart[i]! !== batch.size[i])
+            throw damaged(batch, i, `${batch.size[i]!} bytes of memory`, `${batch.payload(i).length}`);
+        }
         if (tag !== REC_TAG.READ && tag !== REC_TAG.WRITE) continue;
+        if (SIZES[batch.size[i]!] !== true)
+          throw damaged(batch, i, 'an access of 1, 2, 4 or 8 bytes', `${batch.size[i]!}`);
         accesses++;
         layout ??= layoutAt(address(batch, i));
       }
@@ -60,6 +66,14 @@ export class Recording {
       throw new RangeError(`row ${row} of ${this.rows}`);
     return { batch, i: row - this.firsts[low]! };
   }
+}
+
+/** By bytes of an access. */
+const SIZES: readonly boolean[] = [false, true, true, false, true, false, false, false, true];
+
+function damaged(batch: RecordingBatch, i: number, expected: string, got: string): TraceError {
+  const source = `recording, step ${batch.step[i]!}`;
+  return new TraceError('E_TRACE_DAMAGED', 'a record contradicts itself', { source, expected, got });
 }
 
 /** Address of an access or of memory. Exact below 2^53; beyond that there is neither RAM nor a register. */

@@ -43,7 +43,7 @@ function parseElement(element: JsonValue): RecordedElement {
     sector: h.maybe('sec', (sector) => sector.integer(0)) ?? 0,
   }));
   const at = element.maybe('at', (value) => value.integer(0, 65_535));
-  const sha = element.maybe('sha', (value) => value.text(128));
+  const sha = element.maybe('sha', (value) => value.list(parseHash, 65_536));
   return {
     id: element.get('id').integer(0, 0xffff_ffff),
     len: element.get('len').integer(0, 0xffff_ffff),
@@ -59,6 +59,13 @@ function parseBuffer(buffer: JsonValue): RecordedBuffer {
   const [gpa, text] = buffer.list((item) => item, 2);
   if (gpa === undefined || text === undefined) return buffer.fail('an address and bytes in base64');
   return { gpa: gpa.integer(0), bytes: Buffer.from(text.text(MOST_BYTES), 'base64') };
+}
+
+function parseHash(buffer: JsonValue): { gpa: number; length: number; sha256: string } {
+  const [gpa, length, text] = buffer.list((item) => item, 3);
+  if (gpa === undefined || length === undefined || text === undefined)
+    return buffer.fail('an address, a length and a hash');
+  return { gpa: gpa.integer(0), length: length.integer(0, MOST_BYTES), sha256: text.text(64) };
 }
 
 /** What a device wrote into a chain, one buffer after the other, at most `element.len` bytes. */

@@ -1,0 +1,87 @@
+import type { RecordingBatch } from '../trace/recording.ts';
+import { prepare, type Prepared } from './prepare.ts';
+import { Recording } from './recording/load.ts';
+import type { ReplayResult, ReplayRunResult } from './result.ts';
+import { ReplayRun, type ReplayOptions } from './run.ts';
+import type { MakeTarget } from './target.ts';
+
+/**
+ * Replays a recording once. Rejects as ReplayRun does; the target is stopped in any case. `prepared`: for a part of
+ * a recording that is to be replayed with the devices of the whole.
+ */
+export async function replayOnce(
+  recording: Recording,
+  make: MakeTarget,
+  options: ReplayOptions = {},
+  prepared?: Prepared,
+): Promise<ReplayResult> {
+  const run = new ReplayRun(recording, make, options, prepared);
+  const { signal } = options;
+  const interrupt = (): void => void run.stop();
+  signal?.addEventListener('abort', interrupt, { once: true });
+  try {
+    await run.start();
+    await run.run();
+    return await run.finish();
+  } finally {
+    signal?.removeEventListener('abort', interrupt);
+    await run.stop();
+  }
+}
+
+export interface ManyOptions extends ReplayOptions {
+  runs?: number;
+  /** Called before each replay: its number from 0. */
+  begun?: (run: number) => void;
+}
+
+/**
+ * Replays a recording `runs` times, each with a fresh target. The result is that of the first, with the hash of each;
+ * it is equal only if every one was and all hashes are the same.
+ */
+export async function replayRecording(
+  recording: Recording,
+  make: MakeTarget,
+  { runs = 1, begun, ...options }: ManyOptions = {},
+): Promise<ReplayResult> {
+  const prepared = prepare(recording, options);
+  begun?.(0);
+  const result = await replayOnce(recording, make, options, prepared);
+  for (let n = 1; n < runs; n++) {
+    begun?.(n);
+    const again = await replayOnce(recording, make, options, prepared);
+    result.runs.push(again.runs[0]!);
+  }
+  const odd = result.runs.findIndex(({ hash }) => hash !== result.runs[0]!.hash);
+  if (odd >= 0) addRunDivergence(result, odd);
+  const bad = result.runs.findIndex(({ divergences }) => divergences > 0);
+  if (odd >= 0 || bad >= 0) {
+    result.equal = false;
+    result.proven = false;
+  }
+  return result;
+}
+
+function addRunDivergence(result: ReplayResult, odd: number): void {
+  const hashOf = ({ hash, divergences }: ReplayRunResult): string => `${hash} (${divergences} divergences)`;
+  result.divergenceCount++;
+  result.divergences.push({
+    step: 0,
+    kind: 'run',
+    transport: 0,
+    device: 'all devices',
+    field: `hash of run ${odd + 1} of ${result.runs.length}`,
+    expected: hashOf(result.runs[0]!),
+    got: hashOf(result.runs[odd]!),
+  });
+}
+
+/** The same for rows that were taken out of a recording: devices, memory and disks are those of the whole. */
+export function replayBatches(
+  batches: readonly RecordingBatch[],
+  make: MakeTarget,
+  options: ReplayOptions,
+  whole: Prepared,
+): Promise<ReplayResult> {
+  return replayOnce(new Recording(batches), make, options, whole);
+}
