@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { OpenLaunch } from '../../replayer/debug-adapter/adapter.ts';
+import { TraceError } from '../../trace/errors.ts';
 import type { JsonValue } from '../../trace/json-check.ts';
 import type { Cli } from '../cli.ts';
 import { integerOption } from './options.ts';
@@ -18,8 +19,10 @@ export function debugAdapterCommand(program: Command, cli: Cli): void {
     .action(async ({ port }: { port?: number }) => {
       const { serveStreams, servePort } = await import('../../replayer/debug-adapter/serve.ts');
       const open = opener(cli);
-      if (port === undefined) await serveStreams(process.stdin, process.stdout, open);
-      else
+      if (port === undefined) {
+        const why = await serveStreams(process.stdin, process.stdout, open);
+        if (why !== undefined) throw new TraceError('E_USAGE', `no debug adapter client: ${why}`);
+      } else
         await servePort(port, open, (actual) => {
           cli.print(`listening on 127.0.0.1:${actual}`);
         });
@@ -50,11 +53,11 @@ async function flagsOf(args: JsonValue): Promise<ReplayFlags> {
   const qemu = text('qemu');
   const ignore = list('ignore');
   const timeout = args.maybe('timeoutMs', (item) => item.integer(1, 0x7fff_ffff));
-  const rings = args.maybe('rings', (item) => item.oneOf(['own', 'guest']));
+  const rings = args.maybe('rings', (item) => item.oneOf(['own', 'guest'] as const));
   return {
     disk: (list('disks') ?? []).flatMap((image) => imageOption(image)),
-    backend: (list('backends') ?? []).flatMap((command) => commandOption(command)),
-    socket: (list('sockets') ?? []).flatMap((path) => socketOption(path)),
+    backend: (list('backends') ?? []).flatMap((command) => commandOption(command, [])),
+    socket: (list('sockets') ?? []).flatMap((path) => socketOption(path, [])),
     ...(model === undefined ? {} : { model }),
     ...(source === undefined ? {} : { source }),
     ...(qemu === undefined ? {} : { qemu }),
