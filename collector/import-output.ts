@@ -4,7 +4,9 @@ import { TraceError } from '../trace/errors.ts';
 import { MANIFEST_FILE } from '../trace/manifest.ts';
 import { systemReason } from '../trace/replace-file.ts';
 
-const TRACE_FILE = /^(manifest\.json|\.manifest\.json\.\d+\.new|(events|recording)-[a-z0-9-]+\.arrows)$/;
+/** replay.json is what `trace replay` stores beside a recording. */
+const TRACE_FILE =
+  /^(manifest\.json|\.(manifest|replay)\.json\.\d+\.new|replay\.json|(events|recording)-[a-z0-9-]+\.arrows)$/;
 
 /**
  * Checks that a trace may be written to `dir`. Throws E_EXISTS if something is there that is not an empty

@@ -1,13 +1,12 @@
-import type { RecordingBatch } from '../trace/recording.ts';
 import { prepare, type Prepared } from './prepare.ts';
-import { Recording } from './recording/load.ts';
+import type { Recording } from './recording/load.ts';
 import type { ReplayResult, ReplayRunResult } from './result.ts';
 import { ReplayRun, type ReplayOptions } from './run.ts';
 import type { MakeTarget } from './target.ts';
 
 /**
- * Replays a recording once. Rejects as ReplayRun does; the target is stopped in any case. `prepared`: for a part of
- * a recording that is to be replayed with the devices of the whole.
+ * Replays a recording once. Rejects as ReplayRun does; the target is stopped in any case. `prepared`: from
+ * an earlier `prepare` of the same recording and disks.
  */
 export async function replayOnce(
   recording: Recording,
@@ -17,7 +16,10 @@ export async function replayOnce(
 ): Promise<ReplayResult> {
   const run = new ReplayRun(recording, make, options, prepared);
   const { signal } = options;
-  const interrupt = (): void => void run.stop();
+  const interrupt = (): void => {
+    // What is under way rejects; stop itself is called once more below.
+    run.stop().catch(() => undefined);
+  };
   signal?.addEventListener('abort', interrupt, { once: true });
   try {
     await run.start();
@@ -74,14 +76,4 @@ function addRunDivergence(result: ReplayResult, odd: number): void {
     expected: hashOf(result.runs[0]!),
     got: hashOf(result.runs[odd]!),
   });
-}
-
-/** The same for rows that were taken out of a recording: devices, memory and disks are those of the whole. */
-export function replayBatches(
-  batches: readonly RecordingBatch[],
-  make: MakeTarget,
-  options: ReplayOptions,
-  whole: Prepared,
-): Promise<ReplayResult> {
-  return replayOnce(new Recording(batches), make, options, whole);
 }

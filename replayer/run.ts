@@ -8,12 +8,13 @@ import { InterruptCheck } from './compare/interrupts.ts';
 import { Observed } from './compare/observed.ts';
 import { Policies } from './compare/policy.ts';
 import { UsedCheck } from './compare/used.ts';
+import { deviceFacts, NOTHING_SKIPPED, resultOf, slotNames, type Fed, type Skipped } from './outcome.ts';
 import { checkTransports, prepare, setupOf, type Prepared, type PrepareOptions } from './prepare.ts';
 import { address, type Recording } from './recording/load.ts';
 import { lateQueues } from './recording/late.ts';
 import { parseUsed } from './recording/used.ts';
+import { accessesBefore } from './recording/accesses-before.ts';
 import type { Divergence, ReplayResult } from './result.ts';
-import { REPLAY_FORMAT, REPLAY_VERSION } from './result.ts';
 import type { MakeTarget, ReplaySetup, ReplaySink, ReplayTarget } from './target.ts';
 
 export interface ReplayOptions extends PrepareOptions {
@@ -62,8 +63,8 @@ export class ReplayRun {
   private readonly slots: Uint8Array;
   private readonly names: readonly string[];
   private readonly withMemory: boolean;
-  private readonly skipped = { outside: 0, unserved: 0, unknown: 0, notifies: 0, status: 0, memory: 0 };
-  private readonly counts = { writes: 0, memoryRecords: 0, memoryBytes: 0 };
+  private readonly skipped: Skipped = { ...NOTHING_SKIPPED };
+  private readonly fed: Fed = { writes: 0, memoryRecords: 0, memoryBytes: 0 };
   private sinceFlush = 0;
   private lastPause = 0;
   /** Step of the last access that was fed. */
@@ -211,7 +212,7 @@ export class ReplayRun {
         return;
       }
       this.sinceFlush++;
-      this.counts.writes++;
+      this.fed.writes++;
       this.target.write(step, at, size, low, high);
       return;
     }
@@ -234,8 +235,8 @@ export class ReplayRun {
         got: `${bytes.length} bytes at 0x${gpa.toString(16)}`,
       });
     }
-    this.counts.memoryRecords++;
-    this.counts.memoryBytes += bytes.length;
+    this.fed.memoryRecords++;
+    this.fed.memoryBytes += bytes.length;
     this.target.setMemory(gpa, bytes);
   }
 
@@ -316,91 +317,37 @@ export class ReplayRun {
     const state = await this.target.final();
     const { recording, prepared, policies, found, observed } = this;
     const last = this.next === 0 ? 0 : stepAt(recording, this.next - 1);
-    const devices = prepared.devices.map((plan) => ({
-      transport: plan.transport,
-      kind: plan.kind,
-      name: this.names[plan.transport]!,
-      version: plan.version,
-      base: plan.base,
-      spi: plan.spi,
-    }));
+    const devices = deviceFacts(prepared, this.names);
     this.interrupts.finish(devices, accessesBefore(recording, this.slots), policies, found, last);
     this.interrupts.observe(observed);
     const final = finalFacts(state, observed);
     for (const [transport, image] of this.options.ends ?? []) {
-      const difference = diskDivergence(
-        last,
-        transport,
-        this.names[transport]!,
-        image,
-        state.disks.get(transport),
-      );
+      const name = this.names[transport]!;
+      const difference = diskDivergence(last, transport, name, image, state.disks.get(transport));
       if (difference !== undefined) found.add(difference);
       const facts = final.disks.find((disk) => disk.transport === transport);
       if (facts !== undefined) Object.assign(facts, { asGiven: difference === undefined });
     }
     this.wallMs += performance.now() - begin;
-    const { counts } = this.used;
-    const equal = found.count === 0 && this.stoppedAt === undefined && this.next === recording.rows;
-    const unproven = this.unproven();
-    return {
-      format: REPLAY_FORMAT,
-      version: REPLAY_VERSION,
-      recording: { records: recording.rows, accesses: recording.accesses },
-      target: this.target.name,
-      level: prepared.level,
-      ...(prepared.levelReason === undefined ? {} : { levelReason: prepared.levelReason }),
+    return resultOf({
+      recording,
+      prepared,
       devices,
-      equal,
-      proven: equal && unproven.length === 0,
-      unproven,
-      compared: {
-        reads: this.answers.compared,
-        writes: this.counts.writes,
-        usedElements: counts.elements,
-        buffers: counts.buffers,
-        bufferBytes: counts.bytes,
-        interrupts: this.interrupts.compared,
-        memoryRecords: this.counts.memoryRecords,
-        memoryBytes: this.counts.memoryBytes,
-        disks: this.options.ends?.size ?? 0,
-      },
-      skipped: this.skippedFacts(),
-      racy: { elements: counts.racy, differing: counts.racyDiffering },
-      ignored: policies.ignored,
-      divergences: found.list,
-      divergenceCount: found.count,
-      ...(this.stoppedAt === undefined ? {} : { stopped: this.stoppedAt }),
+      target: this.target.name,
+      next: this.next,
+      reads: this.answers.compared,
+      fed: this.fed,
+      used: this.used.counts,
+      interrupts: this.interrupts.compared,
+      disks: this.options.ends?.size ?? 0,
+      skipped: this.skipped,
+      policies,
+      found,
+      stopped: this.stoppedAt,
       final,
-      runs: [{ hash: observed.digest(), divergences: found.count, wallMs: Math.round(this.wallMs) }],
-    };
-  }
-
-  private unproven(): string[] {
-    const { prepared, policies, used, next, recording, skipped } = this;
-    const why: string[] = [];
-    if (prepared.levelReason !== undefined) why.push(prepared.levelReason);
-    if (used.counts.racy > 0)
-      why.push(`${used.counts.racy} chains may have changed while they were recorded (racy)`);
-    if (skipped.unserved > 0) why.push('a device is of a type that nothing stands in for');
-    if (next < recording.rows) why.push(`${recording.rows - next} records were not replayed`);
-    for (const { policy, count } of policies.ignored)
-      if (count > 0 && policy !== 'irq-position')
-        why.push(`${count} differences ignored by policy ${policy}`);
-    return why;
-  }
-
-  private skippedFacts(): ReplayResult['skipped'] {
-    const { outside, unserved, unknown, notifies, status, memory } = this.skipped;
-    const other = this.prepared.unserved.map(({ transport, what }) => `${what} ${transport}`).join(', ');
-    return [
-      { what: 'accesses outside of any virtio-mmio device', count: outside },
-      { what: `accesses to devices that nothing stands in for (${other})`, count: unserved },
-      { what: 'records of unknown kinds', count: unknown },
-      { what: 'notifies, which need guest memory', count: notifies },
-      { what: 'reads of InterruptStatus, which need guest memory', count: status },
-      { what: 'used and interrupt records that no replayed device has', count: memory },
-    ].filter(({ count }) => count > 0);
+      hash: observed.digest(),
+      wallMs: Math.round(this.wallMs),
+    });
   }
 
   async stop(): Promise<void> {
@@ -408,46 +355,9 @@ export class ReplayRun {
   }
 }
 
-function slotNames({ named }: Recording, { devices }: Prepared): string[] {
-  const names: string[] = [];
-  for (const { transport, kind, base } of devices) {
-    const given = named.find((device) => device.base === base)?.name;
-    names[transport] = given ?? `${kind} ${transport}`;
-  }
-  return names;
-}
-
 function stepAt(recording: Recording, row: number): number {
   const { batch, i } = recording.at(row);
   return batch.step[i]!;
-}
-
-/** The step of the last access to a device at or before a step: where an interrupt change is said to be. */
-function accessesBefore(recording: Recording, slots: Uint8Array): (step: number) => number {
-  let steps: Uint32Array | undefined;
-  const collect = (): Uint32Array => {
-    const found = new Uint32Array(recording.accesses);
-    let n = 0;
-    for (const batch of recording.batches) {
-      for (let i = 0; i < batch.length; i++) {
-        const tag = batch.tag[i];
-        if (tag !== REC_TAG.READ && tag !== REC_TAG.WRITE) continue;
-        const slot = Math.floor((address(batch, i) - recording.layout.base) / VIRTIO_MMIO_WINDOW);
-        if (slots[slot] === 1) found[n++] = batch.step[i]!;
-      }
-    }
-    return found.subarray(0, n);
-  };
-  return (step) => {
-    steps ??= collect();
-    let [low, high] = [0, steps.length];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (steps[middle]! <= step) low = middle + 1;
-      else high = middle;
-    }
-    return steps[low - 1] ?? 0;
-  };
 }
 
 /** A failure of the device model, with the step at which it showed. */

@@ -22,6 +22,24 @@ export type EndReason = keyof typeof ENDED;
 export const TRACE_POINTS = ['all', 'some', 'none'] as const;
 export type TracePoints = (typeof TRACE_POINTS)[number];
 
+/** What a recording of guest memory for replay was like (docs/RECORDING.md). */
+export interface MemoryFacts {
+  /** What buffers held was recorded; false: lengths and hashes. */
+  payload: boolean;
+  /** ioreqs answered, interrupt lines set. */
+  ioreqs: number;
+  lines: number;
+  /** How many times as long as by itself an ioreq took in the device model, at least. Absent if not known. */
+  slower?: number;
+  /** Devices that were in use already, whose set-up was synthesised; chains that they had not used then. */
+  synthesised: number;
+  inFlight: number;
+  /** Used elements whose buffers may have changed before they were copied. */
+  racy: number;
+  /** Chains and rings that could not be recorded. */
+  lost: number;
+}
+
 export const RECORDING_FORMAT = 'ioreq-trace-recording';
 
 /**
@@ -48,6 +66,8 @@ export interface RecordingFile {
   tracePoints?: TracePoints;
   /** CNTPCT - CNTVCT of Dom0 in ticks, decimal, as Xen told when tracing began: a flight recording may have lost it. */
   dom0Offset?: string;
+  /** Guest memory was recorded, too: its device models were slowed down by that. */
+  memory?: MemoryFacts;
   domid: number;
   domain: string;
   vcpus: number;
@@ -77,6 +97,7 @@ export type RecordingFacts = Pick<
   | 'flightBytes'
   | 'only'
   | 'tracePoints'
+  | 'memory'
 >;
 
 const END_REASONS = Object.keys(ENDED) as EndReason[];
@@ -87,6 +108,7 @@ export function checkRecordingFacts(root: JsonValue): RecordingFacts {
   const flightBytes = root.maybe('flightBytes', (item) => item.integer(0));
   const only = root.maybe('only', (item) => item.list((name) => name.text(200), 65_535));
   const tracePoints = root.maybe('tracePoints', (item) => item.oneOf(TRACE_POINTS));
+  const memory = root.maybe('memory', checkMemoryFacts);
   return {
     started: root.get('started').text(64),
     state: root.get('state').oneOf(END_REASONS),
@@ -95,11 +117,27 @@ export function checkRecordingFacts(root: JsonValue): RecordingFacts {
     ...(flightBytes === undefined ? {} : { flightBytes }),
     ...(only === undefined ? {} : { only }),
     ...(tracePoints === undefined ? {} : { tracePoints }),
+    ...(memory === undefined ? {} : { memory }),
     domain: root.get('domain').text(4096),
     hooks: root.get('hooks').list((item) => item.text(64), 64),
     refused: root
       .get('refused')
       .list((item) => ({ hook: item.get('hook').text(64), why: item.get('why').text(4096) }), 256),
+  };
+}
+
+function checkMemoryFacts(root: JsonValue): MemoryFacts {
+  const count = (key: string): number => root.get(key).integer(0);
+  const slower = root.maybe('slower', (item) => item.number(0));
+  return {
+    payload: root.get('payload').flag(),
+    ioreqs: count('ioreqs'),
+    lines: count('lines'),
+    ...(slower === undefined ? {} : { slower }),
+    synthesised: count('synthesised'),
+    inFlight: count('inFlight'),
+    racy: count('racy'),
+    lost: count('lost'),
   };
 }
 
@@ -159,8 +197,19 @@ function parse(text: string, file: string): unknown {
 }
 
 export function recordingFacts(recording: RecordingFile): RecordingFacts {
-  const { started, state, detail, triggered, flightBytes, only, tracePoints, domain, hooks, refused } =
-    recording;
+  const {
+    started,
+    state,
+    detail,
+    triggered,
+    flightBytes,
+    only,
+    tracePoints,
+    memory,
+    domain,
+    hooks,
+    refused,
+  } = recording;
   return {
     started,
     state,
@@ -169,6 +218,7 @@ export function recordingFacts(recording: RecordingFile): RecordingFacts {
     ...(flightBytes === undefined ? {} : { flightBytes }),
     ...(only === undefined ? {} : { only }),
     ...(tracePoints === undefined ? {} : { tracePoints }),
+    ...(memory === undefined ? {} : { memory }),
     domain,
     hooks,
     refused,

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { writeAccessJsonl } from '../../collector/sources/access-jsonl/write.ts';
 import { minimise } from '../../replayer/minimise/minimise.ts';
 import { RecordingUnits } from '../../replayer/minimise/units.ts';
-import { prepare, type Prepared } from '../../replayer/prepare.ts';
+import { Recording } from '../../replayer/recording/load.ts';
 import { slotAt } from '../../replayer/recording/slots.ts';
-import { replayBatches } from '../../replayer/replay.ts';
+import { replayOnce } from '../../replayer/replay.ts';
 import type { Divergence } from '../../replayer/result.ts';
 import type { ReplayOptions } from '../../replayer/run.ts';
 import type { MakeTarget } from '../../replayer/target.ts';
@@ -88,27 +88,24 @@ async function predicate(
 ): Promise<Shows> {
   const script = /^cmd:(.+)$/s.exec(text)?.[1];
   if (script !== undefined) return byCommand(script, join(scratch, 'recording.jsonl'));
-  const { Recording } = await import('../../replayer/recording/load.ts');
-  const whole = prepare(new Recording(batches), options);
   return text === 'crash'
-    ? (some) => crashes(some, make, options, whole)
-    : sameDivergence(batches, make, options, whole);
+    ? (some) => crashes(some, make, options)
+    : await sameDivergence(batches, make, options);
 }
 
 /**
  * A recording shows the divergence if its first one is the same as that of the whole: one that became invalid
- * differs earlier, or elsewhere, or in another way.
+ * differs earlier, or elsewhere, or in another way. Devices are made from what remains, so that it can be replayed alone.
  */
 async function sameDivergence(
   batches: readonly RecordingBatch[],
   make: MakeTarget,
   options: ReplayOptions,
-  whole: Prepared,
 ): Promise<Shows> {
-  const first = await firstDivergence(batches, make, options, whole);
+  const first = await firstDivergence(batches, make, options);
   if (first === undefined) return () => false;
   return async (some) => {
-    const found = await firstDivergence(some, make, options, whole);
+    const found = await firstDivergence(some, make, options);
     return found !== undefined && essence(found) === essence(first);
   };
 }
@@ -117,10 +114,9 @@ async function firstDivergence(
   batches: readonly RecordingBatch[],
   make: MakeTarget,
   options: ReplayOptions,
-  whole: Prepared,
 ): Promise<Divergence | undefined> {
   try {
-    return (await replayBatches(batches, make, options, whole)).divergences[0];
+    return (await replayOnce(new Recording(batches), make, options)).divergences[0];
   } catch (error) {
     // No access remains, or what remains cannot be followed.
     if (isTraceError(error) && error.code !== 'E_INTERNAL' && options.signal?.aborted !== true)
@@ -140,10 +136,9 @@ async function crashes(
   batches: readonly RecordingBatch[],
   make: MakeTarget,
   options: ReplayOptions,
-  whole: Prepared,
 ): Promise<boolean> {
   try {
-    await replayBatches(batches, make, options, whole);
+    await replayOnce(new Recording(batches), make, options);
     return false;
   } catch (error) {
     if (options.signal?.aborted === true) throw error;

@@ -108,9 +108,11 @@ async function targetOf({
       return qemuTarget(qemu === undefined ? {} : { binary: splitCommand(qemu) });
     }
     case 'vhost-user': {
+      const { splitCommand } = await import('../../replayer/targets/vhost-user/command.ts');
       const { vhostUserTarget } = await import('../../replayer/targets/vhost-user/target.ts');
       return vhostUserTarget({
         backends: [...backend, ...socket],
+        ...(qemu === undefined ? {} : { qemu: splitCommand(qemu) }),
         ...(rings === undefined ? {} : { rings }),
       });
     }

@@ -67,7 +67,10 @@ export function replayCommand(program: Command, cli: Cli): void {
     .option('--timeout <time>', 'how long to wait for a device model: 10s, 500ms', durationOption)
     .option('--json', 'print the result as JSON')
     .option('-o, --output <path>', `where the result goes instead; with --minimise, the trace to make`)
-    .option('--qemu <command>', 'QEMU to use, with its first arguments')
+    .option(
+      '--qemu <command>',
+      'QEMU to use, with its first arguments; with vhost-user: it is the front-end of the back-ends',
+    )
     .option(
       '--backend <[n=]command>',
       'vhost-user back-end of a transport; {socket} and {disk} are put in',
@@ -93,6 +96,16 @@ async function replayAction(cli: Cli, path: string, flags: Flags): Promise<void>
   checkFlags(flags);
   const { openReplay } = await import('./replay-options.ts');
   const opened = await openReplay(cli, path, flags);
+  // A device model's sockets and process do not keep this one alive; waiting for them must.
+  const awake = setInterval(() => undefined, 60_000);
+  try {
+    await replayOpened(cli, opened, flags);
+  } finally {
+    clearInterval(awake);
+  }
+}
+
+async function replayOpened(cli: Cli, opened: OpenedReplay, flags: Flags): Promise<void> {
   const { make, options } = opened;
   if (flags.debug === true || flags.script !== undefined || flags.gdb !== undefined) {
     await debug(cli, opened, flags);
@@ -182,7 +195,9 @@ function checkFlags(flags: Flags): void {
     throw new TraceError('E_USAGE', what);
   };
   const { model, backend = [], socket = [], minimise } = flags;
-  if (model !== 'qemu' && flags.qemu !== undefined) wrong('--qemu goes with --model qemu');
+  if (model === 'builtin' && flags.qemu !== undefined) wrong('--qemu goes with --model qemu or vhost-user');
+  if (flags.qemu !== undefined && flags.rings === 'own')
+    wrong('--rings own goes without --qemu: behind QEMU, back-ends serve the rings of the guest');
   if (model !== 'vhost-user' && (backend.length > 0 || socket.length > 0 || flags.rings !== undefined))
     wrong('--backend, --socket and --rings go with --model vhost-user');
   const modes = [

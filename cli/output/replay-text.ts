@@ -4,6 +4,8 @@ import type { Style } from './style.ts';
 import { bytes, count, hex } from './units.ts';
 
 const MOST_SHOWN = 10;
+/** With the bytes around. */
+const MOST_DUMPED = 3;
 const LINE_BYTES = 16;
 
 /** What a replay found, for people: what was replayed, how much of it was compared, the first differences. */
@@ -52,7 +54,8 @@ function compared({ compared: of, racy }: ReplayResult): string {
       `${count(of.buffers)} buffers (${bytes(of.bufferBytes)}), ${count(of.interrupts)} interrupt changes`,
     `${count(of.writes)} register writes and ${bytes(of.memoryBytes)} of guest memory (${count(of.memoryRecords)} records) fed`,
   ];
-  if (of.disks > 0) lines.push(`${count(of.disks)} disks compared with the image given`);
+  if (of.disks > 0)
+    lines.push(`${of.disks === 1 ? '1 disk' : `${count(of.disks)} disks`} compared with the image given`);
   if (racy.elements > 0)
     lines.push(`${count(racy.elements)} used elements are racy, of which ${count(racy.differing)} differ`);
   return lines.join('\n');
@@ -85,12 +88,12 @@ function final({ final: held, devices }: ReplayResult): string {
 function divergences({ divergences: found, divergenceCount }: ReplayResult, style: Style): string {
   const shown = found.slice(0, MOST_SHOWN);
   const rest = divergenceCount - shown.length;
-  const lines = shown.map((divergence) => one(divergence, style));
+  const lines = shown.map((divergence, i) => one(divergence, style, i < MOST_DUMPED));
   if (rest > 0) lines.push(`and ${count(rest)} more`);
   return lines.join('\n');
 }
 
-function one(divergence: Divergence, style: Style): string {
+function one(divergence: Divergence, style: Style, dumped: boolean): string {
   const { step, device, register, queue, element, id, field, expected, got, memory } = divergence;
   const where = [
     register,
@@ -100,7 +103,7 @@ function one(divergence: Divergence, style: Style): string {
   ].filter((part) => part !== undefined);
   const racy = divergence.racy === true ? ' (racy: proves nothing)' : '';
   const line = `${style.red(`step ${step}`)}: ${escapeText(device)}: ${where.join(', ')}: recorded ${expected}, got ${got}${racy}`;
-  return memory === undefined ? line : `${line}\n${dump(memory, style)}`;
+  return memory === undefined || !dumped ? line : `${line}\n${dump(memory, style)}`;
 }
 
 /** Both sides' bytes around the first that differs, 16 a line; lines that are equal only once. */

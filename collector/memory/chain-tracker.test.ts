@@ -7,51 +7,9 @@ import { GpuDevice } from '../../devices/models/gpu.ts';
 import { F_EVENT_IDX } from '../../devices/features.ts';
 import { replay } from '../../devices/testing/recording.ts';
 import { VARIANTS, type Variant } from '../../devices/testing/rig.ts';
-import { writeAccessJsonl } from '../sources/access-jsonl/write.ts';
-import { ChainTracker } from './chain-tracker.ts';
+import { Bench } from './testing/bench.ts';
 import { BASE, recorded, type Recorded } from './testing/recorded.ts';
-
-type Row = Record<string, unknown> & { t: string };
-const rows = (text: string): Row[] =>
-  text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Row);
-
-/** Records from the first of tag N on, payloads as lengths: what a reader wants to see of them. */
-function story(text: string): string[] {
-  const all = rows(text);
-  return all.slice(all.findIndex(({ t, why }) => t === 'M' && why !== undefined)).map((row) => {
-    switch (row.t) {
-      case 'M':
-        return `M ${String(row['why'])} ${String(row['n'])}`;
-      case 'N':
-        return `N q${String(row['q'])} adv ${String(row['adv'])} late ${JSON.stringify(row['late'])}`;
-      case 'U':
-        return `U q${String(row['q'])} adv ${String(row['adv'])}`;
-      case 'X':
-        return `X ${typeof row['at'] === 'string' ? row['at'] : 'status'} ${(row['u'] as UsedText[]).map(usedText).join(' ')}`;
-      case 'I':
-        return `I ${String(row['l'])}`;
-      default:
-        return `${row.t} 0x${(Number(row['a']) - BASE).toString(16)} ${String(row['v'])}`;
-    }
-  });
-}
-
-interface UsedText {
-  q: number;
-  idx: number;
-  el: { id: number; len: number; at?: number; racy?: true; h?: { ty: number; sec: number } }[];
-}
-
-const usedText = ({ q, idx, el }: UsedText): string =>
-  `q${q}@${idx}: ${el
-    .map(({ id, len, at, racy, h }) => {
-      const more = `${at === undefined ? '' : `@${at}`}${racy ? ' racy' : ''}`;
-      return `${id}/${len}${more}${h === undefined ? '' : ` sector ${h.sec}`}`;
-    })
-    .join(', ')}`;
+import { rows, story } from './testing/story.ts';
 
 function request(type: number, sector = 0): Uint8Array {
   const bytes = Buffer.alloc(16);
@@ -193,78 +151,6 @@ function splitOrder(): string[] {
     'W 0x64 1',
     'I 0',
   ];
-}
-
-/** A tracker over hand-made memory with a modern device in transport 0, split queues of 4 entries each. */
-class Bench {
-  readonly ram = new DataView(new ArrayBuffer(1 << 16));
-  private readonly lines: string[] = [];
-  readonly tracker: ChainTracker;
-
-  constructor(queues = 1, features = 0) {
-    const bytes = new Uint8Array(this.ram.buffer);
-    this.tracker = new ChainTracker({
-      read: (gpa, length) =>
-        gpa >= 0 && gpa + length <= bytes.length ? bytes.subarray(gpa, gpa + length) : undefined,
-      base: BASE,
-      slots: 2,
-      flush: (batch) => this.lines.push(writeAccessJsonl(batch)),
-    });
-    this.write(0x24, 0);
-    this.write(0x20, features);
-    for (let queue = 0; queue < queues; queue++) {
-      this.write(0x30, queue);
-      this.write(0x38, 4);
-      for (const [i, area] of [0, 0x100, 0x200].entries()) this.write(0x80 + 0x10 * i, 0x1000 * queue + area);
-      this.write(0x44, 1);
-    }
-  }
-
-  write(offset: number, value: number): void {
-    this.tracker.write(0, BASE + offset, 4, value);
-  }
-
-  readStatus(value = 1): void {
-    this.tracker.read(0, BASE + 0x60, 4, value);
-  }
-
-  /** Descriptor `index` of a queue: one buffer, alone. */
-  desc(queue: number, index: number, gpa: number, length: number, flags = 0): void {
-    const at = 0x1000 * queue + 16 * index;
-    this.ram.setBigUint64(at, BigInt(gpa), true);
-    this.ram.setUint32(at + 8, length, true);
-    this.ram.setUint16(at + 12, flags, true);
-  }
-
-  /** Makes heads available at the ring's index `from`. */
-  avail(queue: number, from: number, ...heads: number[]): void {
-    const at = 0x1000 * queue + 0x100;
-    for (const [i, head] of heads.entries()) this.ram.setUint16(at + 4 + 2 * ((from + i) % 4), head, true);
-    this.ram.setUint16(at + 2, from + heads.length, true);
-  }
-
-  used(queue: number, from: number, ...elements: [id: number, len: number][]): void {
-    const at = 0x1000 * queue + 0x200;
-    for (const [i, [id, len]] of elements.entries()) {
-      this.ram.setUint32(at + 4 + 8 * ((from + i) % 4), id, true);
-      this.ram.setUint32(at + 8 + 8 * ((from + i) % 4), len, true);
-    }
-    this.ram.setUint16(at + 2, from + elements.length, true);
-  }
-
-  usedFlags(queue: number, flags: number): void {
-    this.ram.setUint16(0x1000 * queue + 0x200, flags, true);
-  }
-
-  story(): string[] {
-    this.tracker.flush();
-    return story(this.lines.join(''));
-  }
-
-  rows(): Row[] {
-    this.tracker.flush();
-    return rows(this.lines.join(''));
-  }
 }
 
 describe('buffers that the device was not notified of', () => {

@@ -153,8 +153,8 @@ export class MemoryRecorder {
   /** The device model stands still for the first time. */
   private begun(pid: number): void {
     for (const state of this.waiting.get(pid) ?? []) {
-      this.inFlight += synthesise(this.tracker, this.memory.read, GUEST_VIRTIO_MMIO_BASE, state);
-      this.watcher.inUse(state.transport);
+      this.inFlight += synthesise(this.tracker, this.memory.read, state);
+      this.watcher.inUse(this.tracker.transport(state.window));
       this.synthesised++;
     }
     this.waiting.delete(pid);

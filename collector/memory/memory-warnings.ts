@@ -12,7 +12,7 @@ export function memoryWarnings(facts: MemoryFacts): string[] {
     );
   if (inFlight > 0)
     warnings.push(
-      `${count(inFlight, 'buffer')} with the devices when recording began: a replay takes them as the next ones, in the order of the ring`,
+      `${count(inFlight, 'buffer')} with the devices when recording began: a replay does them again, in the order of the ring`,
     );
   if (racy > 0)
     warnings.push(

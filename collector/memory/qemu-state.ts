@@ -8,7 +8,8 @@ export interface Monitor {
 
 /** A virtio device whose driver has set it up before the recording began. */
 export interface DeviceState {
-  transport: number;
+  /** Guest-physical address of its register window. */
+  window: number;
   deviceId: number;
   /** The Version register. */
   version: 1 | 2;
@@ -26,6 +27,8 @@ export interface QueueState {
   desc: number;
   avail: number;
   used: number;
+  /** Buffers that the device had taken and not yet used, when QEMU was asked. */
+  inFlight: number;
 }
 
 type Answer = Record<string, unknown>;
@@ -39,9 +42,12 @@ const MOST_QUEUES = 1024;
 export async function readDeviceStates(monitor: Monitor): Promise<DeviceState[] | string> {
   try {
     const states: DeviceState[] = [];
+    const windows = windowsOf(
+      string(await monitor.execute('human-monitor-command', { 'command-line': 'info qtree' })),
+    );
     for (const device of list(await monitor.execute('x-query-virtio'))) {
       const path = string(device['path']);
-      const state = await readDevice(monitor, path);
+      const state = await readDevice(monitor, path, windows);
       if (typeof state === 'string') return `${path}: ${state}`;
       if (state !== undefined) states.push(state);
     }
@@ -52,13 +58,17 @@ export async function readDeviceStates(monitor: Monitor): Promise<DeviceState[] 
   }
 }
 
-async function readDevice(monitor: Monitor, path: string): Promise<DeviceState | string | undefined> {
+async function readDevice(
+  monitor: Monitor,
+  path: string,
+  windows: ReadonlyMap<string, number>,
+): Promise<DeviceState | string | undefined> {
   const status = object(await monitor.execute('x-query-virtio-status', { path }));
   const statuses = strings(object(status['status'])['statuses']);
   if (!statuses.some((text) => text.startsWith('VIRTIO_CONFIG_S_DRIVER_OK'))) return undefined;
   const bus = string(await monitor.execute('qom-get', { path, property: 'parent_bus' }));
-  const number = /\/virtio-mmio-bus\.(\d+)$/.exec(bus)?.[1];
-  if (number === undefined) return 'it is not behind virtio-mmio';
+  const window = windows.get(bus.slice(bus.lastIndexOf('/') + 1));
+  if (window === undefined) return 'it is not behind virtio-mmio';
   const mmio = bus.slice(0, bus.lastIndexOf('/'));
   const legacy = await monitor.execute('qom-get', { path: mmio, property: 'force-legacy' });
   const driverFeatures = features(status['guest-features']);
@@ -75,16 +85,34 @@ async function readDevice(monitor: Monitor, path: string): Promise<DeviceState |
       desc: whole(queue['vring-desc']),
       avail: whole(queue['vring-avail']),
       used: whole(queue['vring-used']),
+      inFlight: whole(queue['inuse']),
     });
   }
   return {
-    transport: Number(number),
+    window,
     deviceId: whole(status['device-id']),
     version: legacy === true ? 1 : 2,
     driverFeatures,
     deviceFeatures: features(status['host-features']),
     queues,
   };
+}
+
+/**
+ * By name of the bus: where its transport's registers are. Their numbers are no help: QEMU's machine for Xen counts
+ * them downwards. Source: the text of `info qtree`.
+ */
+function windowsOf(qtree: string): Map<string, number> {
+  const windows = new Map<string, number>();
+  let window = -1;
+  for (const line of qtree.split('\n')) {
+    const [, what = '', value = ''] = /^\s*(dev:|mmio|bus:) ([\w.-]+)/.exec(line) ?? [];
+    if (what === 'dev:') window = -1;
+    else if (what === 'mmio' && window < 0) window = Number.parseInt(value, 16);
+    else if (what === 'bus:' && value.startsWith('virtio-mmio-bus.') && window >= 0)
+      windows.set(value, window);
+  }
+  return windows;
 }
 
 function features(value: unknown): [number, number] | undefined {

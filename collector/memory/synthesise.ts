@@ -1,5 +1,5 @@
 import { NO_VCPU } from '../../trace/ids.ts';
-import { VIRTIO_MMIO_MAGIC, VIRTIO_MMIO_WINDOW } from '../../trace/virtio-mmio.ts';
+import { VIRTIO_MMIO_MAGIC } from '../../trace/virtio-mmio.ts';
 import type { ChainTracker } from './chain-tracker.ts';
 import { u16, type ReadGuest } from './chains/guest.ts';
 import type { DeviceState, QueueState } from './qemu-state.ts';
@@ -19,7 +19,7 @@ const FEATURES_OK = 8;
  * have done it (VIRTIO 1.2, 3.1.1 and 4.2.3), and where its queues are now. The device model must stand still.
  *
  * Chains that the device has and has not used yet are recorded as available to it: a replay does them again. Which
- * they are is certain only while it uses them in order, so their number is returned.
+ * they are is certain only while it uses them in order, so their number is returned (as the monitor told).
  */
 export function synthesise(
   tracker: ChainTracker,
@@ -54,16 +54,14 @@ export function synthesise(
   for (const queue of device.queues) setUpQueue(queue, legacy, gave, wrote);
   wrote(0x070, ACKNOWLEDGE | DRIVER | DRIVER_OK | (legacy ? 0 : FEATURES_OK));
   // A packed ring does not show where its device is.
-  if ((device.driverFeatures[1] & RING_PACKED_HIGH) !== 0) return 0;
+  const packed = (device.driverFeatures[1] & RING_PACKED_HIGH) !== 0;
   let inFlight = 0;
-  for (const { index, avail, used } of device.queues) {
-    const made = read(avail + 2, 2);
-    const availIndex = made === undefined ? undefined : u16(made, 0);
-    const done = read(used + 2, 2);
-    if (availIndex === undefined || done === undefined) continue;
-    const usedIndex = u16(done, 0);
-    tracker.position(device.transport, index, usedIndex, usedIndex);
-    inFlight += (availIndex - usedIndex) & 0xffff;
+  for (const { index, used, inFlight: taken } of device.queues) {
+    inFlight += taken;
+    const found = packed ? undefined : read(used + 2, 2);
+    if (found === undefined) continue;
+    const usedIndex = u16(found, 0);
+    tracker.position(tracker.transport(window), index, usedIndex, usedIndex);
   }
   return inFlight;
 }

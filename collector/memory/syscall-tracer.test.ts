@@ -12,18 +12,37 @@ import { ProcessView } from './tracee-view.ts';
 const libc = await loadLibc().catch(() => undefined);
 if (libc === undefined) console.warn('SKIPPED: koffi cannot be loaded, nothing is traced');
 
-const children: ChildProcess[] = [];
+/** libuv waits for children of its own, and would take what is told of their stops: so a grandchild is followed. */
+const pids: number[] = [];
 afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL');
+  for (const pid of pids.splice(0)) kill(pid, 'SIGKILL');
 });
 
-function start(file: string, ...args: string[]): ChildProcess & { pid: number } {
-  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  children.push(child);
-  return child as ChildProcess & { pid: number };
+interface Started {
+  child: ChildProcess;
+  pid: number;
 }
 
-async function answer(child: ChildProcess): Promise<string> {
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended.
+  }
+}
+
+async function start(file: string, ...args: string[]): Promise<Started> {
+  const words = ['-c', 'exec 3<&0; "$@" <&3 2>/dev/null & echo $! >&2; wait', 'sh', file, ...args];
+  const child = spawn('sh', words, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const [line] = (await once(child.stderr, 'data')) as [Buffer];
+  const pid = Number(line.toString());
+  pids.push(pid);
+  // Until then it is a shell.
+  await expect.poll(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0')[0]).toBe(file);
+  return { child, pid };
+}
+
+async function answer({ child }: Started): Promise<string> {
   const [chunk] = (await once(child.stdout!, 'data')) as [Buffer];
   return chunk.toString();
 }
@@ -71,12 +90,12 @@ class Reader implements SyscallWatcher {
 
 describe.skipIf(libc === undefined)('following a process from system call to system call', () => {
   it('sees each call with its arguments, result and memory; lets go without a trace', async () => {
-    const child = start('cat');
+    const child = await start('cat');
     const watcher = new Reader(child.pid);
     const tracer = new SyscallTracer(libc!, watcher);
     tracer.follow(child.pid, child.pid);
     for (const text of ['one\n', 'two\n', 'three\n']) {
-      child.stdin!.write(text);
+      child.child.stdin!.write(text);
       expect(await answer(child)).toBe(text);
     }
     await expect.poll(() => watcher.read).toEqual(['one\n', 'two\n', 'three\n']);
@@ -87,43 +106,43 @@ describe.skipIf(libc === undefined)('following a process from system call to sys
     expect(watcher.descriptor).toMatch(/^(pipe|socket):/);
     await tracer.stop();
     expect(status(child.pid, 'TracerPid')).toBe('0');
-    child.stdin!.write('four\n');
+    child.child.stdin!.write('four\n');
     expect(await answer(child)).toBe('four\n');
     expect(watcher.read).toHaveLength(3);
   });
 
   it('hands on signals, stops and the end', async () => {
-    const child = start('sh', '-c', 'trap "echo got" USR1; echo up; while read x; do echo $x; done');
+    const child = await start('sh', '-c', 'trap "echo got" USR1; echo up; while read x; do echo $x; done');
     expect(await answer(child)).toBe('up\n');
     const watcher = new Reader(child.pid);
     const tracer = new SyscallTracer(libc!, watcher);
     tracer.follow(child.pid, child.pid);
     await expect.poll(() => watcher.begins).toBe(1);
-    child.kill('SIGSTOP');
+    kill(child.pid, 'SIGSTOP');
     await expect.poll(() => status(child.pid, 'State')).toMatch(/[Tt]/);
-    child.stdin!.write('late\n');
-    child.kill('SIGCONT');
+    child.child.stdin!.write('late\n');
+    kill(child.pid, 'SIGCONT');
     expect(await answer(child)).toBe('late\n');
-    child.kill('SIGUSR1');
-    child.stdin!.write('x\n');
+    kill(child.pid, 'SIGUSR1');
+    child.child.stdin!.write('x\n');
     let said = '';
-    child.stdout!.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    child.child.stdout!.on('data', (chunk: Buffer) => (said += chunk.toString()));
     await expect.poll(() => said).toContain('got');
-    child.stdin!.end();
+    child.child.stdin!.end();
     await expect.poll(() => watcher.ends).toBe(1);
     expect(tracer.count).toBe(0);
     await tracer.stop();
   });
 
   it('a watcher that throws ends nothing but the watching', async () => {
-    const child = start('cat');
+    const child = await start('cat');
     const watcher = new Reader(child.pid);
     watcher.exit = () => {
       throw new Error('no room');
     };
     const tracer = new SyscallTracer(libc!, watcher);
     tracer.follow(child.pid, child.pid);
-    child.stdin!.write('one\n');
+    child.child.stdin!.write('one\n');
     expect(await answer(child)).toBe('one\n');
     expect((await tracer.failed).message).toBe('no room');
     await tracer.stop();
@@ -131,7 +150,7 @@ describe.skipIf(libc === undefined)('following a process from system call to sys
   });
 
   it('refuses what another follows, and what is not there', async () => {
-    const child = start('cat');
+    const child = await start('cat');
     const watcher = new Reader(child.pid);
     const tracer = new SyscallTracer(libc!, watcher);
     tracer.follow(child.pid, child.pid);
@@ -145,7 +164,7 @@ describe.skipIf(libc === undefined)('following a process from system call to sys
   });
 
   it('a follower that is killed leaves the process as it was', async () => {
-    const child = start('cat');
+    const child = await start('cat');
     const built = buildForChild(['collector/memory', 'trace']);
     try {
       const script = `
@@ -154,12 +173,12 @@ describe.skipIf(libc === undefined)('following a process from system call to sys
         const nothing = () => undefined;
         const watcher = { busy: false, begun: () => console.log('on'), entry: nothing, exit: nothing, gone: nothing };
         new SyscallTracer(await loadLibc(), watcher).follow(${child.pid}, ${child.pid});`;
-      const follower = start(process.execPath, '--input-type=module', '-e', script);
+      const follower = await start(process.execPath, '--input-type=module', '-e', script);
       expect(await answer(follower)).toBe('on\n');
       expect(status(child.pid, 'TracerPid')).toBe(String(follower.pid));
-      follower.kill('SIGKILL');
-      await once(follower, 'exit');
-      child.stdin!.write('still here\n');
+      kill(follower.pid, 'SIGKILL');
+      await once(follower.child, 'exit');
+      child.child.stdin!.write('still here\n');
       expect(await answer(child)).toBe('still here\n');
       expect(status(child.pid, 'TracerPid')).toBe('0');
     } finally {
@@ -169,7 +188,7 @@ describe.skipIf(libc === undefined)('following a process from system call to sys
 });
 
 it('finds the threads that may run an event loop', async () => {
-  const node = start(process.execPath, '-e', 'process.stdout.write("up"); setInterval(() => {}, 1000)');
+  const node = await start(process.execPath, '-e', 'process.stdout.write("up"); setInterval(() => {}, 1000)');
   expect(await answer(node)).toBe('up');
   const threads = eventLoopThreads(node.pid);
   expect(threads[0]).toBe(node.pid);
@@ -182,7 +201,9 @@ describe('without koffi', () => {
     const load = loadLibc(() => Promise.reject(new Error("Cannot find package 'koffi'\nImported from x")));
     await expect(load).rejects.toMatchObject({
       code: 'E_HOST',
-      message: expect.stringMatching(/needs the npm package koffi.*Cannot find package 'koffi'\).*npm install/) as string,
+      message: expect.stringMatching(
+        /needs the npm package koffi.*Cannot find package 'koffi'\).*npm install/,
+      ) as string,
     });
   });
 });

@@ -8,6 +8,8 @@ import type { HostView } from '../probes/host-view.ts';
 import type { RecordPlan } from '../probes/plan.ts';
 import { listChanges } from '../probes/plan.ts';
 import type { HostTransport } from '../transports/transport.ts';
+import type { MemoryOptions, MemoryRecorder } from '../memory/memory-recorder.ts';
+import { memoryWarnings } from '../memory/memory-warnings.ts';
 import type { FlightOptions } from './flight.ts';
 import { FlightRecorder } from './flight.ts';
 import { FileSink } from './file-sink.ts';
@@ -30,8 +32,10 @@ export interface RecordOptions {
   latencies?: LatencySink;
   /** Keep only the last of it, until a trigger fires. */
   flight?: FlightOptions;
+  /** Records guest memory for a replay, too: only where the host is this machine. */
+  memory?: MemoryOptions;
   /** The session, as soon as there is one: to stop it, and for its status. */
-  started?: (session: RecordSession, live: LiveWatch | undefined) => void;
+  started?: (session: RecordSession, live: LiveWatch | undefined, memory?: MemoryRecorder) => void;
   /** Recording is over; the trace is being made. */
   sealing?: () => void;
   progress?: (done: number, total: number) => void;
@@ -104,14 +108,18 @@ async function recordAll(
   const live = latencies === undefined ? undefined : new LiveWatch(view, [latencies], false);
   const sink = new FileSink(files, live === undefined ? [] : [live]);
   let end: SessionEnd;
+  let memory: MemoryRecorder | undefined;
   try {
     writeRecording(raw, facts);
     for (const [name, text] of view.texts) files.text(name, text);
     const session = new RecordSession(host, plan, view.deviceModels, sink);
-    options.started?.(session, live);
+    if (options.memory !== undefined) memory = await startMemory(host, view, files, options.memory, session);
+    options.started?.(session, live, memory);
     end = await session.run(options.durationMs);
     Object.assign(facts, session.xenFindings);
+    await endMemory(memory, facts);
   } catch (error) {
+    await memory?.stop();
     files.close();
     rmSync(raw, { recursive: true, force: true });
     removeIfEmpty(options.dir);
@@ -121,4 +129,26 @@ async function recordAll(
   facts.warnings.push(...sink.warnings);
   writeRecording(raw, ended(facts, end.reason, end.detail));
   return { end, dirs: [options.dir] };
+}
+
+async function startMemory(
+  host: HostTransport,
+  view: HostView,
+  files: RawFiles,
+  options: MemoryOptions,
+  session: RecordSession,
+): Promise<MemoryRecorder> {
+  const { MemoryRecorder } = await import('../memory/memory-recorder.ts');
+  const memory = await MemoryRecorder.start(host, view, files, options);
+  void memory.failed.then((error) => {
+    const full = error.code === 'E_WRITE' && /ENOSPC|EDQUOT/.test(error.message);
+    session.stop(full ? 'disk' : 'host', error.message);
+  });
+  return memory;
+}
+
+async function endMemory(memory: MemoryRecorder | undefined, facts: RecordingFile): Promise<void> {
+  if (memory === undefined) return;
+  facts.memory = await memory.stop();
+  facts.warnings.push(...memory.warnings, ...memoryWarnings(facts.memory));
 }

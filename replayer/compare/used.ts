@@ -34,6 +34,8 @@ export class UsedCheck {
   readonly counts: UsedCounts = { elements: 0, buffers: 0, bytes: 0, racy: 0, racyDiffering: 0 };
   /** Used records whose elements did not all come in time. */
   missing = 0;
+  /** Of elements, those ignored by a policy included. */
+  private differences = 0;
   private readonly ram: ReplaySetup['ram'];
   private readonly policies: Policies;
   private readonly divergences: Divergences;
@@ -96,7 +98,7 @@ export class UsedCheck {
       kind: 'missing',
       ...this.where(used),
       field: 'used index',
-      expected: String(used.index),
+      expected: `${used.index}, with head ${used.elements.map(({ id }) => id).join(', ')}`,
       got: index === undefined ? 'not that far' : String(index),
     });
   }
@@ -127,13 +129,13 @@ export class UsedCheck {
     observed.pair(entry.id, entry.len);
     const index = used.packed === true ? (element.at ?? 0) : (used.index - used.elements.length + k) & 0xffff;
     const where = { ...this.where(used), element: index, id: element.id };
-    let same = true;
+    const before = this.differences;
     const differs = (
       kind: Divergence['kind'],
       field: string,
       rest: Pick<Divergence, 'expected' | 'got' | 'memory'>,
     ) => {
-      same = false;
+      this.differences++;
       if (element.racy && this.policies.racy) this.policies.count('racy');
       else
         this.divergences.add({
@@ -169,7 +171,7 @@ export class UsedCheck {
     }
     if (!element.racy) return;
     counts.racy++;
-    if (!same) counts.racyDiffering++;
+    if (this.differences > before) counts.racyDiffering++;
   }
 
   private where({ transport, queue }: RecordedUsed): { transport: number; device: string; queue: number } {

@@ -43,6 +43,8 @@ export async function prompt(
     if (!idle) session.interrupted = true;
     else if (!terminal) reader.close();
     else {
+      // Ctrl-U: what was typed is gone.
+      reader.write(null, { ctrl: true, name: 'u' });
       output.write('\n');
       reader.prompt();
     }

@@ -220,6 +220,11 @@ describe('devices as they were', () => {
   });
 });
 
+function builtin({ target }: ReplayRun): BuiltinTarget {
+  if (target instanceof BuiltinTarget) return target;
+  throw new Error('not the built-in target');
+}
+
 const MODERN = 'qemu-virt/modern-blk-net-serial-gpu.jsonl';
 describe.skipIf(!sharedPresent(MODERN))('save and restore', () => {
   it('give the same end as an undisturbed replay', async () => {
@@ -228,7 +233,7 @@ describe.skipIf(!sharedPresent(MODERN))('save and restore', () => {
     const run = new ReplayRun(recording, builtinTarget(), options);
     await run.start();
     await run.run(Math.floor(recording.rows / 2));
-    const target = run.target as BuiltinTarget;
+    const target = builtin(run);
     const saved = target.save();
     const memory = target.memory.banks.map(({ bytes }) => bytes.slice());
     await run.run();
@@ -237,7 +242,7 @@ describe.skipIf(!sharedPresent(MODERN))('save and restore', () => {
     const again = new ReplayRun(recording, builtinTarget(), options);
     await again.start();
     await again.run(Math.floor(recording.rows / 4));
-    const other = again.target as BuiltinTarget;
+    const other = builtin(again);
     other.restore(saved);
     for (const [i, { bytes }] of other.memory.banks.entries()) bytes.set(memory[i]!);
     again.next = Math.floor(recording.rows / 2);

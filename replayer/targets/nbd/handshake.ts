@@ -8,6 +8,8 @@ export interface NbdExport {
 
 /** The newstyle negotiation, server's side, for one export that answers to every name. */
 export class Handshake {
+  /** The client takes structured replies. */
+  structured = false;
   private clientFlags: number | undefined;
   /** An option whose data has not come yet. */
   private pending: { kind: number; length: number } | undefined;
@@ -43,7 +45,11 @@ export class Handshake {
         this.reply(kind, nbd.NBD_REP_ACK);
         return 'refused';
       }
-      if (kind !== nbd.NBD_OPT_INFO && kind !== nbd.NBD_OPT_GO) this.reply(kind, nbd.NBD_REP_ERR_UNSUP);
+      if (kind === nbd.NBD_OPT_STRUCTURED_REPLY && data.length === 0) {
+        this.structured = true;
+        this.reply(kind, nbd.NBD_REP_ACK);
+      } else if (kind !== nbd.NBD_OPT_INFO && kind !== nbd.NBD_OPT_GO)
+        this.reply(kind, nbd.NBD_REP_ERR_UNSUP);
       else if (data.length < 6 || data.readUInt32BE() > data.length - 6)
         this.reply(kind, nbd.NBD_REP_ERR_INVALID);
       else {

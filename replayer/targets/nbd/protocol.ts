@@ -4,6 +4,7 @@ export const NBD_OPTION_MAGIC = 0x49484156454f5054n;
 export const NBD_OPTION_REPLY_MAGIC = 0x3e889045565a9n;
 export const NBD_REQUEST_MAGIC = 0x25609513;
 export const NBD_REPLY_MAGIC = 0x67446698;
+export const NBD_STRUCTURED_REPLY_MAGIC = 0x668e33ef;
 
 /** Handshake flags: fixed newstyle, no zeroes behind the answer to EXPORT_NAME. */
 export const NBD_FLAG_FIXED_NEWSTYLE = 1;
@@ -13,6 +14,7 @@ export const NBD_OPT_EXPORT_NAME = 1;
 export const NBD_OPT_ABORT = 2;
 export const NBD_OPT_INFO = 6;
 export const NBD_OPT_GO = 7;
+export const NBD_OPT_STRUCTURED_REPLY = 8;
 
 export const NBD_REP_ACK = 1;
 export const NBD_REP_INFO = 3;
@@ -31,6 +33,10 @@ export const NBD_FLAG_SEND_TRIM = 32;
 export const NBD_FLAG_SEND_WRITE_ZEROES = 64;
 
 export const NBD_CMD = { READ: 0, WRITE: 1, DISC: 2, FLUSH: 3, TRIM: 4, WRITE_ZEROES: 6 } as const;
+
+/** Chunks of structured replies. */
+export const NBD_REPLY_FLAG_DONE = 1;
+export const NBD_CHUNK = { NONE: 0, OFFSET_DATA: 1, OFFSET_HOLE: 2, ERROR: 0x8001 } as const;
 
 export const NBD_EPERM = 1;
 export const NBD_EINVAL = 22;

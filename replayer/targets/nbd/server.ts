@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { Handshake, type NbdExport } from './handshake.ts';
 import { Intake } from './intake.ts';
 import * as nbd from './protocol.ts';
+import { reply, type Reply } from './reply.ts';
 
 /** A request that has been done to the disk; its answer waits for release(). */
 export interface HeldRequest {
@@ -11,7 +12,7 @@ export interface HeldRequest {
   offset: number;
   length: number;
   /** The answer as it will be sent. */
-  reply: Buffer;
+  reply: Reply;
 }
 
 /**
@@ -28,6 +29,8 @@ export class NbdServer {
   broken: string | undefined;
   private holding = false;
   private passing = 0;
+  /** Parts of answers that wait for those before them. */
+  private readonly sending: Buffer[] = [];
   private readonly stream: Duplex;
   private readonly disk: NbdExport;
   private readonly intake = new Intake();
@@ -54,7 +57,7 @@ export class NbdServer {
   /** Answers do not wait, those that do are sent, until the function that this gives is called. */
   letThrough(): () => void {
     this.passing++;
-    for (const { reply } of this.held.splice(0)) this.stream.write(reply);
+    for (const request of this.held.splice(0)) this.send(request.reply);
     let over = false;
     return () => {
       if (!over) this.passing--;
@@ -66,7 +69,7 @@ export class NbdServer {
     const at = this.held.indexOf(request);
     if (at < 0) return;
     this.held.splice(at, 1);
-    this.stream.write(request.reply);
+    this.send(request.reply);
   }
 
   private take(): void {
@@ -97,45 +100,56 @@ export class NbdServer {
       const data = this.intake.take(payload);
       if (data === undefined) return;
       const offset = Number(this.request.readBigUInt64BE(16));
-      const reply = this.perform(command, offset, length, data, this.request.subarray(8, 16));
+      const answer = this.perform(command, offset, length, data, this.request.subarray(8, 16));
       this.request = undefined;
       this.requests++;
-      if (this.holding && this.passing === 0) this.held.push({ command, offset, length, reply });
-      else this.stream.write(reply);
+      if (this.holding && this.passing === 0) this.held.push({ command, offset, length, reply: answer });
+      else this.send(answer);
     }
   }
 
-  private perform(command: number, offset: number, length: number, data: Buffer, handle: Buffer): Buffer {
+  /** The parts of an answer, each handed to the kernel whole before the next. */
+  private send(parts: Reply): void {
+    this.sending.push(...parts);
+    if (this.sending.length === parts.length) this.sendNext();
+  }
+
+  private sendNext(): void {
+    const [part] = this.sending;
+    if (part === undefined || this.stream.destroyed) return;
+    this.stream.write(part, () => {
+      this.sending.shift();
+      this.sendNext();
+    });
+  }
+
+  private perform(command: number, offset: number, length: number, data: Buffer, handle: Buffer): Reply {
     const { bytes, readOnly } = this.disk;
     const { READ, WRITE, FLUSH, TRIM, WRITE_ZEROES } = nbd.NBD_CMD;
-    const head = Buffer.alloc(16);
-    head.writeUInt32BE(nbd.NBD_REPLY_MAGIC, 0);
-    head.set(handle, 8);
-    const fail = (error: number): Buffer => {
-      head.writeUInt32BE(error, 4);
-      return head;
-    };
+    const { structured } = this.handshake;
+    const fail = (error: number): Reply => reply(structured, handle, error);
     if (command !== FLUSH && (offset > bytes.length || length > bytes.length - offset))
       return fail(nbd.NBD_EINVAL);
     if (readOnly && (command === WRITE || command === TRIM || command === WRITE_ZEROES))
       return fail(nbd.NBD_EPERM);
     switch (command) {
       case READ:
-        if (length > nbd.NBD_MOST_BYTES) return fail(nbd.NBD_EINVAL);
-        return Buffer.concat([head, bytes.subarray(offset, offset + length)]);
+        if (length > nbd.NBD_MOST_BYTES || length === 0) return fail(nbd.NBD_EINVAL);
+        return reply(structured, handle, 0, { offset, bytes: bytes.slice(offset, offset + length) });
       case WRITE:
         bytes.set(data, offset);
-        return head;
+        break;
       case WRITE_ZEROES:
         bytes.fill(0, offset, offset + length);
-        return head;
+        break;
       // What is trimmed may keep its content: so do QEMU's raw images unless they are told to unmap.
       case FLUSH:
       case TRIM:
-        return head;
+        break;
       default:
         return fail(nbd.NBD_EINVAL);
     }
+    return reply(structured, handle, 0);
   }
 
   private giveUp(why: string): void {

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isTraceError, type TraceError } from '../../../trace/errors.ts';
-import type { DevicePlan, ReplayTarget } from '../../target.ts';
-import { play } from '../testing/play.ts';
+import { Recording } from '../../recording/load.ts';
+import { ReplayRun } from '../../run.ts';
+import type { DevicePlan } from '../../target.ts';
+import { batchesOf, shared, sharedPresent } from '../../testing/recordings.ts';
 import { qemus } from '../testing/qemus.ts';
-import { LEGACY, legacyDevices, recordingPresent, unpacked } from '../testing/recordings.ts';
 import { capabilities } from './capabilities.ts';
 import { commandLine } from './command-line.ts';
 import { qemuTarget, type QemuTarget } from './target.ts';
@@ -21,8 +22,9 @@ async function failure(work: Promise<unknown> | (() => unknown)): Promise<TraceE
   throw new Error('nothing failed');
 }
 
+const LEGACY = 'xen-arm-replay/blk-legacy.jsonl';
 const [qemu] = qemus();
-const present = qemu !== undefined && recordingPresent(LEGACY);
+const present = qemu !== undefined && sharedPresent(LEGACY);
 const disk = { bytes: new Uint8Array(1 << 20), readOnly: false, serial: '' };
 const blk: DevicePlan = {
   transport: 0,
@@ -113,23 +115,20 @@ describe.skipIf(!present)('a QEMU that fails', () => {
 
   /** Replays, does something to QEMU before step 200, and looks at what is left. */
   async function disturbed(what: (target: QemuTarget) => unknown, timeoutMs = 20_000): Promise<TraceError> {
-    let pid = 0;
-    const error = await failure(
-      play(
-        qemuTarget({ binary }),
-        unpacked(LEGACY).toString(),
-        legacyDevices(unpacked('xen-arm-replay/disk-start.img')),
-        {
-          timeoutMs,
-          before: async (step: number, target: ReplayTarget) => {
-            pid = target.debuggee!.pid;
-            // Nothing of a running replay has a name in the file system.
-            expect(readdirSync(folder)).toEqual([]);
-            if (step === 200) await what(target as QemuTarget);
-          },
-        },
-      ),
-    );
+    const disks = new Map([[0, shared('xen-arm-replay/disk-start.img')]]);
+    const recording = new Recording(batchesOf(shared(LEGACY)));
+    const run = new ReplayRun(recording, qemuTarget({ binary }), { disks, timeoutMs });
+    await run.start();
+    const { pid } = run.target.debuggee!;
+    const error = await failure(async () => {
+      await run.run(200);
+      // Nothing of a running replay has a name in the file system.
+      expect(readdirSync(folder)).toEqual([]);
+      await what(run.target as QemuTarget);
+      await run.run();
+      return run.finish();
+    });
+    await run.stop();
     expect(existsSync(`/proc/${pid}`)).toBe(false);
     expect(readdirSync(folder)).toEqual([]);
     return error;

@@ -138,6 +138,7 @@ export class QemuTarget implements ReplayTarget {
     }
     for (const [i, peer] of peers.entries()) this.connect(peer, qemu.ends[4 + i]!);
     const gic = await this.within(this.findGic(monitor), limit);
+    if (this.nets.size > 0) await this.within(this.netsConnected(monitor), limit);
     const answer = await this.within(this.qtest.command(`irq_intercept_in ${gic}`), limit);
     if (answer !== 'OK') throw this.fail(`QEMU refused: ${answer}`);
     // The board puts a device tree into its RAM, which the recorded guest's memory knows nothing of.
@@ -190,6 +191,13 @@ export class QemuTarget implements ReplayTarget {
     const gic = children.find(({ type }) => type === 'child<arm_gic>');
     if (gic === undefined) throw this.fail('QEMU shows no interrupt controller');
     return `${parent}/${gic.name}`;
+  }
+
+  /** QEMU connects a stream netdev on its own time, and drops what the guest sends before. It shows a name when done. */
+  private async netsConnected(monitor: Qmp): Promise<void> {
+    const args = { 'command-line': 'info network' };
+    while (/type=stream,\s*$/m.test((await monitor.command('human-monitor-command', args)) as string))
+      await sleep(1);
   }
 
   setMemory(gpa: number, bytes: Uint8Array): void {

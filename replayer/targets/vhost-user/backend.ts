@@ -5,6 +5,7 @@ import { isTraceError, TraceError } from '../../../trace/errors.ts';
 import type { DevicePlan } from '../../target.ts';
 import { Connection } from './connection.ts';
 import { displaySize } from '../display.ts';
+import { featureName } from './feature-names.ts';
 import { GpuSocket } from './gpu-socket.ts';
 import { featureBits, VhostUserModel, type RingMode } from './model.ts';
 import type { Posix } from './posix.ts';
@@ -96,19 +97,7 @@ export class Backend {
     let fd = -1;
     try {
       if (command !== undefined) {
-        if (command.some((word) => word.includes('{disk}'))) {
-          if (plan.disk === undefined)
-            throw new TraceError(
-              'E_NOT_REPLAYABLE',
-              `the back-end of transport ${n} needs the disk's start image`,
-            );
-          diskPath = join(folder.path, `${n}.img`);
-          writeFileSync(diskPath, plan.disk.bytes, { mode: 0o600 });
-        }
-        const words = command.map((word) =>
-          word.replaceAll('{socket}', socket).replaceAll('{disk}', diskPath ?? ''),
-        );
-        started = new BackendProcess(words, folder, `${n}.log`);
+        ({ started, diskPath } = launch(plan, command, folder, socket));
         fd = await started.until(() => reach(posix, socket), timeoutMs, 'open its socket');
       } else fd = posix.connect(socket);
       const connection = new Connection(posix, fd, timeoutMs);
@@ -169,8 +158,8 @@ export class Backend {
   }
 
   /** Features that the recorded guest used and the back-end lacks. */
-  get lacks(): number[] {
-    return featureBits(this.model.lacking());
+  get lacks(): string[] {
+    return featureBits(this.model.lacking()).map((bit) => featureName(this.plan.kind, bit));
   }
 
   /** The disk as the back-end has left it, if it is ours. */
@@ -190,6 +179,27 @@ export class Backend {
   }
 }
 
+/** Starts a back-end with what its command line names. */
+export function launch(
+  plan: DevicePlan,
+  command: readonly string[],
+  folder: PrivateFolder,
+  socket: string,
+): { started: BackendProcess; diskPath: string | undefined } {
+  const n = plan.transport;
+  let diskPath: string | undefined;
+  if (command.some((word) => word.includes('{disk}'))) {
+    if (plan.disk === undefined)
+      throw new TraceError('E_NOT_REPLAYABLE', `the back-end of transport ${n} needs the disk's start image`);
+    diskPath = join(folder.path, `${n}.img`);
+    writeFileSync(diskPath, plan.disk.bytes, { mode: 0o600 });
+  }
+  const words = command.map((word) =>
+    word.replaceAll('{socket}', socket).replaceAll('{disk}', diskPath ?? ''),
+  );
+  return { started: new BackendProcess(words, folder, `${n}.log`), diskPath };
+}
+
 function reach(posix: Posix, socket: string): number | undefined {
   if (!existsSync(socket)) return undefined;
   try {
@@ -200,7 +210,12 @@ function reach(posix: Posix, socket: string): number | undefined {
   }
 }
 
-function explained(error: unknown, plan: DevicePlan, started: BackendProcess | undefined): unknown {
+/** A failure of the target's with the transport it is about, and what its back-end said and how it ended. */
+export function explained<E>(
+  error: E,
+  plan: DevicePlan,
+  started: BackendProcess | undefined,
+): E | TraceError {
   if (!isTraceError(error) || error.code !== 'E_TARGET') return error;
   const words = started?.words() ?? '';
   const already = words === '' || error.message.includes(words);

@@ -26,6 +26,8 @@ export class GuestRings implements Carrier {
   private readonly host: DeviceHost;
   /** By queue, while the back-end serves it. */
   private readonly rings: (RingEvents | undefined)[] = [];
+  /** By queue: the available index at its last notify. */
+  private readonly notified: number[] = [];
 
   constructor({ posix, connection, host }: CarrierParts) {
     this.posix = posix;
@@ -34,8 +36,11 @@ export class GuestRings implements Carrier {
   }
 
   notify(index: number): void {
-    if (this.host.queue(index) === undefined) return;
-    this.posix.signal(this.started(index).kick);
+    const state = this.host.queue(index)?.state;
+    if (state === undefined) return;
+    const ring = this.started(index);
+    this.notified[index] = this.host.memory.u16(state.driver + 2);
+    this.posix.signal(ring.kick);
   }
 
   private started(index: number): RingEvents {
@@ -77,15 +82,19 @@ export class GuestRings implements Carrier {
     return this.rings.flatMap((ring) => (ring === undefined ? [] : [ring.call]));
   }
 
-  /** Chains between the used and the available index. */
+  /**
+   * Chains between the used index and what was available at the last notify: of what the guest has put there since, the
+   * back-end need not know.
+   */
   pending(): number {
     let pending = 0;
     for (const [index, ring] of this.rings.entries()) {
       const state = this.host.queue(index)?.state;
       if (ring === undefined || state === undefined) continue;
       this.posix.drain(ring.call);
-      const { memory } = this.host;
-      pending += (memory.u16(state.driver + 2) - memory.u16(state.device + 2)) & 0xffff;
+      const ahead = (this.notified[index]! - this.host.memory.u16(state.device + 2)) & 0xffff;
+      // It may have looked on its own, and be further than that.
+      if (ahead < 0x8000) pending += ahead;
     }
     return pending;
   }

@@ -26,6 +26,8 @@ export class PrivateFolder {
     this.keeper.on('error', () => undefined);
     this.keeper.stdin!.on('error', () => undefined);
     this.keeper.unref();
+    // A pipe of a child is a socket: what keeps the event loop alive is let go of as well.
+    (this.keeper.stdin as unknown as { unref(): void }).unref();
   }
 
   /** This process must end with us. */
@@ -38,6 +40,8 @@ export class PrivateFolder {
     const { keeper } = this;
     if (keeper.pid === undefined || keeper.exitCode !== null || keeper.signalCode !== null) return;
     const gone = once(keeper, 'exit');
+    // Nothing else may keep the event loop alive until then.
+    keeper.ref();
     keeper.stdin!.end('done\n');
     await gone;
   }
@@ -52,6 +56,7 @@ export class BackendProcess {
   /** How it ended, in words; undefined while it runs. */
   ended: string | undefined = undefined;
   readonly pid: number | undefined;
+  private readonly listeners: (() => void)[] = [];
   private readonly child: ChildProcess;
   private readonly log: string;
 
@@ -64,11 +69,24 @@ export class BackendProcess {
     closeSync(out);
     this.pid = this.child.pid;
     if (this.pid !== undefined) folder.watch(this.pid);
-    this.child.on('error', (error) => (this.ended ??= `cannot be started: ${error.message}`));
-    this.child.on(
-      'exit',
-      (code, signal) => (this.ended ??= `ended with ${signal ?? `exit code ${code ?? '?'}`}`),
-    );
+    this.child.on('error', (error) => {
+      this.end(`cannot be started: ${error.message}`);
+    });
+    this.child.on('exit', (code, signal) => {
+      this.end(`ended with ${signal ?? `exit code ${code ?? '?'}`}`);
+    });
+  }
+
+  private end(how: string): void {
+    if (this.ended !== undefined) return;
+    this.ended = how;
+    for (const tell of this.listeners) tell();
+  }
+
+  /** Calls `tell` once it has ended. */
+  onEnd(tell: () => void): void {
+    if (this.ended === undefined) this.listeners.push(tell);
+    else tell();
   }
 
   /** Its last words, with how it ended if it did; '' if there are none. */

@@ -149,7 +149,7 @@ describe.skipIf(backendMissing() !== undefined)('qemu-storage-daemon behind our 
       // GEOMETRY: what the front-end answers as recorded.
       expect(live.driver.config(0x10, 4)).toBe(0x77777777);
       await live.target.final();
-      expect(live.target.name).toContain('which lacks feature 4');
+      expect(live.target.name).toContain('which lacks GEOMETRY');
     } finally {
       await live.target.stop();
     }

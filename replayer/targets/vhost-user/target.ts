@@ -1,4 +1,3 @@
-import { TraceError } from '../../../trace/errors.ts';
 import { RamBanks } from '../../../devices/guest-memory.ts';
 import { VirtioMmio } from '../../../devices/transport/virtio-mmio.ts';
 import type {
@@ -11,23 +10,16 @@ import type {
   ReplayTarget,
 } from '../../target.ts';
 import { builtinTarget } from '../builtin.ts';
-import { Backend, stockCommand, type BackendChoice } from './backend.ts';
-import { splitCommand } from './command.ts';
+import { Backend } from './backend.ts';
+import { choose, type BackendOption } from './choose.ts';
 import type { RingMode } from './model.ts';
 import { loadPosix, type Posix } from './posix.ts';
 import { PrivateFolder } from './process.ts';
 import { SHADOW_BYTES } from './shadow-ring.ts';
+import { QemuFrontEnd } from './qemu-front-end.ts';
 import { SharedRam } from './shared-ram.ts';
 
-/** Who serves a device. */
-export interface BackendOption {
-  /** Number of the transport; without it the recording's only device, or its only block device. */
-  transport?: number;
-  /** Command line that starts it; {socket} and {disk} stand for the paths of its socket and its disk. */
-  command?: string;
-  /** Path of the socket of one that runs already. */
-  socket?: string;
-}
+export type { BackendOption };
 
 export interface VhostUserOptions {
   /** None: the back-ends that Linux distributions have, for each device that one of them can serve. */
@@ -37,6 +29,11 @@ export interface VhostUserOptions {
    * of every kind, and the recorded order of completion. 'guest': the back-end serves the guest's rings.
    */
   rings?: RingMode;
+  /**
+   * Words of the command that starts a QEMU: it is the front-end then, in our place, and emulates the other devices too.
+   * Needs no koffi; back-ends serve the guest's rings and complete in their own order.
+   */
+  qemu?: readonly string[];
   /** For tests: where system calls come from, and the target of the other devices. */
   posix?: () => Promise<Posix>;
   rest?: (options: { memory: RamBanks }) => MakeTarget;
@@ -50,7 +47,11 @@ const WINDOW = 0x200;
  * requests of the others are carried out by back-ends, which see the guest's memory and nothing else of the guest.
  */
 export function vhostUserTarget(options: VhostUserOptions = {}): MakeTarget {
-  return (setup, sink) => new VhostUserTarget(options, setup, sink);
+  const { qemu, backends = [] } = options;
+  return (setup, sink) =>
+    qemu === undefined
+      ? new VhostUserTarget(options, setup, sink)
+      : new QemuFrontEnd(qemu, backends, setup, sink);
 }
 
 interface Served {
@@ -127,7 +128,7 @@ class VhostUserTarget implements ReplayTarget {
   private rename(): void {
     const parts = [...this.served.values()].map(({ backend }) => {
       const { plan, label, lacks } = backend;
-      const without = lacks.length === 0 ? '' : `, which lacks feature ${lacks.join(', ')}`;
+      const without = lacks.length === 0 ? '' : `, which lacks ${lacks.join(', ')}`;
       return `${plan.kind} ${plan.transport} by ${label}${without}`;
     });
     const others = this.setup.devices.length - this.served.size;
@@ -245,49 +246,3 @@ class VhostUserTarget implements ReplayTarget {
 
 /** Rings to have room for. */
 const MOST_QUEUES: Readonly<Record<DevicePlan['kind'], number>> = { blk: 16, gpu: 2, net: 3, console: 64 };
-
-function choose(devices: readonly DevicePlan[], options: readonly BackendOption[]): BackendChoice[] {
-  if (options.length === 0) {
-    const found = devices.flatMap((plan) => {
-      const command = stockCommand(plan);
-      return command === undefined ? [] : [{ plan, command }];
-    });
-    if (found.length > 0) return found;
-    throw new TraceError(
-      'E_TARGET',
-      'no vhost-user back-end for any device of the recording is on this machine',
-      {
-        expected: 'qemu-storage-daemon for a block device, vhost-user-gpu for a gpu, or one that you name',
-        got: devices.map(({ kind, transport }) => `${kind} ${transport}`).join(', ') || 'no device',
-      },
-    );
-  }
-  const choices = options.map((option) => {
-    const plan = planOf(devices, option);
-    if (option.command !== undefined) return { plan, command: splitCommand(option.command) };
-    return { plan, socket: option.socket ?? '' };
-  });
-  const twice = choices.find(({ plan }, i) => choices.findIndex((other) => other.plan === plan) !== i);
-  if (twice !== undefined)
-    throw new TraceError('E_USAGE', `transport ${twice.plan.transport} has two back-ends`);
-  return choices;
-}
-
-function planOf(devices: readonly DevicePlan[], { transport }: BackendOption): DevicePlan {
-  const blocks = devices.filter(({ kind }) => kind === 'blk');
-  const fitting =
-    transport !== undefined
-      ? devices.filter((plan) => plan.transport === transport)
-      : devices.length === 1
-        ? devices
-        : blocks;
-  const [plan] = fitting;
-  if (plan !== undefined && fitting.length === 1) return plan;
-  throw new TraceError(
-    'E_USAGE',
-    transport === undefined
-      ? 'say which transport the back-end serves: N=…'
-      : `the recording has no transport ${transport}`,
-    { expected: devices.map((d) => `${d.transport} (${d.kind})`).join(', ') || 'a recording with devices' },
-  );
-}
