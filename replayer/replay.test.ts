@@ -178,6 +178,26 @@ describe.skipIf(!present)('a live Xen recording of a legacy disk', () => {
     expect(unsteady.divergences).toMatchObject([{ kind: 'run', field: 'hash of run 3 of 3' }]);
   });
 
+  it.each(['start', 'used', 'final', 'stop'] as const)(
+    'ends when interrupted, though %s hangs',
+    async (where) => {
+      const stop = new AbortController();
+      const hanging: MakeTarget = (setup, sink) => {
+        const target = builtinTarget()(setup, sink);
+        target[where] = () => {
+          stop.abort();
+          return new Promise<never>(() => undefined);
+        };
+        return target;
+      };
+      const begin = Date.now();
+      const replay = replayed(text, { disks: legacyDisks(), signal: stop.signal }, hanging);
+      if (where === 'stop') stop.abort();
+      await expect(replay).rejects.toThrow('the replay was interrupted');
+      expect(Date.now() - begin).toBeLessThan(20_000);
+    },
+  );
+
   it('keeps out what it is told to, counts it, and is not proven then', async () => {
     const other = spoilt(builtinTarget(), { answer: (step, value) => (step < 66 ? value ^ 0x100 : value) });
     const strict = await replayed(text, { disks: legacyDisks() }, other);

@@ -1,8 +1,12 @@
+import { TraceError } from '../trace/errors.ts';
 import { prepare, type Prepared } from './prepare.ts';
 import type { Recording } from './recording/load.ts';
 import type { ReplayResult, ReplayRunResult } from './result.ts';
 import { ReplayRun, type ReplayOptions } from './run.ts';
 import type { MakeTarget } from './target.ts';
+
+/** How long an interrupted target may take to stop. */
+const STOP_MS = 3000;
 
 /**
  * Replays a recording once. Rejects as ReplayRun does; the target is stopped in any case. `prepared`: from
@@ -15,20 +19,54 @@ export async function replayOnce(
   prepared?: Prepared,
 ): Promise<ReplayResult> {
   const run = new ReplayRun(recording, make, options, prepared);
-  const { signal } = options;
-  const interrupt = (): void => {
-    // What is under way rejects; stop itself is called once more below.
-    run.stop().catch(() => undefined);
-  };
-  signal?.addEventListener('abort', interrupt, { once: true });
   try {
-    await run.start();
-    await run.run();
-    return await run.finish();
+    return await unlessAborted(options.signal, async () => {
+      await run.start();
+      await run.run();
+      return await run.finish();
+    });
   } finally {
-    signal?.removeEventListener('abort', interrupt);
-    await run.stop();
+    await stopped(run, options.signal);
   }
+}
+
+/** Rejects as soon as the signal comes, even if `work` never ends. */
+async function unlessAborted<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (signal === undefined) return await work();
+  let interrupt = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    interrupt = () => {
+      reject(new TraceError('E_TARGET', 'the replay was interrupted'));
+    };
+    signal.addEventListener('abort', interrupt, { once: true });
+  });
+  if (signal.aborted) interrupt();
+  const working = work();
+  // Once interrupted nobody waits for it any more.
+  working.catch(() => undefined);
+  try {
+    return await Promise.race([working, aborted]);
+  } finally {
+    signal.removeEventListener('abort', interrupt);
+  }
+}
+
+/** A target that does not even stop is not waited for after an interrupt. */
+async function stopped(run: ReplayRun, signal: AbortSignal | undefined): Promise<void> {
+  const stop = run.stop();
+  if (signal?.aborted !== true) {
+    await stop;
+    return;
+  }
+  stop.catch(() => undefined);
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    stop,
+    new Promise((done) => {
+      timer = setTimeout(done, STOP_MS);
+    }),
+  ]);
+  clearTimeout(timer);
 }
 
 export interface ManyOptions extends ReplayOptions {

@@ -132,12 +132,12 @@ export function imageOption(text: string, before: Image[] = []): Image[] {
   return [...before, { ...where, path: rest }];
 }
 
-export function commandOption(text: string, before: BackendOption[]): BackendOption[] {
+export function commandOption(text: string, before: BackendOption[] = []): BackendOption[] {
   const { rest, ...where } = numbered(text);
   return [...before, { ...where, command: rest }];
 }
 
-export function socketOption(text: string, before: BackendOption[]): BackendOption[] {
+export function socketOption(text: string, before: BackendOption[] = []): BackendOption[] {
   const { rest, ...where } = numbered(text);
   return [...before, { ...where, socket: rest }];
 }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeSmallTrace } from '../../fixtures/small-trace.ts';
 import { recordedScenario } from '../../fixtures/qemu-virt/recordings.ts';
 import { backendMissing } from '../../replayer/targets/vhost-user/testing/live.ts';
 import { qemuMissing } from '../../devices/testing/qtest.ts';
@@ -176,6 +177,13 @@ describe('trace replay', () => {
       out: '',
       err: expect.stringMatching(/E_NOT_REPLAYABLE: the disk of transport 0/) as string,
     });
+    const events = join(work, 'events.trace');
+    writeSmallTrace(events, [100]);
+    const without = await trace('replay', events);
+    expect([without.exit, without.err]).toEqual([
+      3,
+      expect.stringContaining('holds no recording of accesses'),
+    ]);
     const damaged = join(work, 'damaged.trace');
     expect((await trace('import', file, '-o', damaged)).exit).toBe(0);
     truncateSync(join(damaged, 'recording-rec.arrows'), 200_000);

@@ -54,15 +54,13 @@ export function replayCommand(program: Command, cli: Cli): void {
       '--disk <[n=]image>',
       'the disk of transport N as it was at the start; repeat for more',
       imageOption,
-      [],
     )
-    .option('--end <[n=]image>', 'the disk as it must be at the end', imageOption, [])
+    .option('--end <[n=]image>', 'the disk as it must be at the end', imageOption)
     .option('--runs <n>', 'replay so often; all must come out the same', integerOption(1, 1_000_000), 1)
     .option(
       '--ignore <policies>',
       'differences that do not count: irq, config, used-order, racy, memory, register:NAME; several with commas',
       listOption,
-      [],
     )
     .option('--timeout <time>', 'how long to wait for a device model: 10s, 500ms', durationOption)
     .option('--json', 'print the result as JSON')
@@ -75,13 +73,12 @@ export function replayCommand(program: Command, cli: Cli): void {
       '--backend <[n=]command>',
       'vhost-user back-end of a transport; {socket} and {disk} are put in',
       commandOption,
-      [],
     )
-    .option('--socket <[n=]path>', 'socket of a vhost-user back-end that runs already', socketOption, [])
+    .option('--socket <[n=]path>', 'socket of a vhost-user back-end that runs already', socketOption)
     .addOption(
       new Option('--rings <whose>', 'vhost-user: rings that the back-end serves').choices(['own', 'guest']),
     )
-    .option('--debug', 'an interactive prompt: steps, breakpoints, state (docs/REPLAY.md)')
+    .option('--debug', 'an interactive prompt: steps, breakpoints, state (docs/REPLAY-DEBUG.md)')
     .option('--script <file>', 'commands of the prompt from a file')
     .option('--gdb <step>', 'stop before a step and say how gdb attaches', integerOption(0, 0xffff_ffff))
     .option(
@@ -129,6 +126,8 @@ async function replayOpened(cli: Cli, opened: OpenedReplay, flags: Flags): Promi
     if (!stop.signal.aborted) throw error;
     cli.warn('interrupted');
     cli.exitCode = EXIT_INTERRUPTED;
+    // Only if a device model that does not stop still holds this process; what it started has its own guard.
+    setTimeout(() => process.exit(EXIT_INTERRUPTED), 1000).unref();
   } finally {
     bar.clear();
     process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal);
@@ -218,6 +217,6 @@ function writeResult(path: string, json: string): void {
   }
 }
 
-function listOption(text: string, before: string[]): string[] {
+function listOption(text: string, before: string[] = []): string[] {
   return [...before, ...text.split(',').map((word) => word.trim())];
 }

@@ -26,7 +26,7 @@ class Frames {
       if (frame >= BASE / PAGE && frame < (BASE + 2 * CHUNK) / PAGE && frame !== this.hole) there[i] = 1;
     }
     if (!there.includes(1)) return undefined;
-    return { mapping: { address: 0x1000, bytes, release: () => void this.released++ }, there };
+    return { mapping: { address: 0x1000, bytes, release: () => (this.released += 1) }, there };
   }
 }
 

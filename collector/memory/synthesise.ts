@@ -21,13 +21,8 @@ const FEATURES_OK = 8;
  * Chains that the device has and has not used yet are recorded as available to it: a replay does them again. Which
  * they are is certain only while it uses them in order, so their number is returned (as the monitor told).
  */
-export function synthesise(
-  tracker: ChainTracker,
-  read: ReadGuest,
-  base: number,
-  device: DeviceState,
-): number {
-  const window = base + device.transport * VIRTIO_MMIO_WINDOW;
+export function synthesise(tracker: ChainTracker, read: ReadGuest, device: DeviceState): number {
+  const { window } = device;
   const gave = (offset: number, value: number): void => {
     tracker.read(NO_VCPU, window + offset, 4, value, 0, SYNTH);
   };

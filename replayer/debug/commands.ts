@@ -1,4 +1,4 @@
-import { TraceError } from '../../trace/errors.ts';
+import { isTraceError, TraceError } from '../../trace/errors.ts';
 import { chainField, chainsOf, deviceField, fieldLines, queueField } from './inspect.ts';
 import type { DebugSession, Stop } from './session.ts';
 import { plural } from './steps.ts';
@@ -30,6 +30,8 @@ export interface Command {
 
 /** Bytes that one `memory` shows at most. */
 const MOST_DUMPED = 65_536;
+/** Chains that one `chain` shows at most: a receive queue is filled with all it can hold. */
+const MOST_CHAINS = 16;
 const AROUND = 5;
 
 /** All but help and quit, which are the prompt's own. */
@@ -203,7 +205,12 @@ export const COMMANDS: readonly Command[] = [
         name === undefined
           ? await session.chains()
           : await chainsOf(session.place, transport(session, name), number(queue), number(count, 1));
-      if (chains.length > 0) return chains.flatMap((chain, n) => fieldLines(chainField(chain, n)));
+      if (chains.length > 0) {
+        const lines = chains.slice(0, MOST_CHAINS).flatMap((chain, n) => fieldLines(chainField(chain, n)));
+        return chains.length > MOST_CHAINS
+          ? [...lines, `... and ${chains.length - MOST_CHAINS} more`]
+          : lines;
+      }
       return [name === undefined ? 'the next access makes no new chains available' : 'no chains'];
     },
   },
@@ -254,7 +261,7 @@ export const COMMANDS: readonly Command[] = [
       if (qmp === undefined) throw new TraceError('E_USAGE', `${target.name} has no QMP`);
       if (command === undefined) throw new TraceError('E_USAGE', 'qmp COMMAND [JSON]');
       const text = rest.slice(command.length).trim();
-      const reply = await qmp.call(target, command, text === '' ? undefined : json(text));
+      const reply = await qmp.call(target, command, text === '' ? undefined : json(text)).catch(refused);
       return JSON.stringify(reply, null, 2).split('\n');
     },
   },
@@ -318,6 +325,11 @@ function number(text: string | undefined, otherwise?: number): number {
   const value = /^(0x[0-9a-f]+|[0-9]+)$/i.test(text ?? '') ? Number(text) : NaN;
   if (Number.isSafeInteger(value)) return value;
   throw new TraceError('E_USAGE', 'a number is needed', { got: text ?? 'none' });
+}
+
+/** What QEMU refuses is a mistake of the user's; that it has ended shows at the next step. */
+function refused(error: unknown): never {
+  throw isTraceError(error) ? new TraceError('E_USAGE', error.message) : error;
 }
 
 function json(text: string): unknown {

@@ -1,4 +1,6 @@
+import { isTraceError } from '../../trace/errors.ts';
 import { GuestFault, type GuestMemory } from '../../devices/guest-memory.ts';
+import { hex } from './names.ts';
 
 /** Bytes that are asked for at once. */
 const PAGE = 4096;
@@ -21,10 +23,10 @@ class Missing extends Error {
 /**
  * Lets code that reads guest memory at once (the device models' own walk over rings and chains) run over memory
  * that must be asked for: what is missing is fetched and the code runs again. It must not change anything; writes are an error.
- * Rejects as `fetch` does where there is no RAM.
+ * Where there is no RAM `look` meets a GuestFault, as a device does. Rejects as `fetch` does for any other reason.
  */
 export async function inspect<T>(fetch: FetchMemory, look: (memory: GuestMemory) => T): Promise<T> {
-  const pages = new Map<number, Uint8Array>();
+  const pages = new Map<number, Uint8Array | undefined>();
   const memory = new PagedView(pages);
   for (;;) {
     try {
@@ -34,23 +36,34 @@ export async function inspect<T>(fetch: FetchMemory, look: (memory: GuestMemory)
       const { first, last } = error;
       if (pages.size + last - first >= MOST_PAGES)
         throw new GuestFault('request', `more than ${(MOST_PAGES * PAGE) >>> 20} MiB to look at`);
-      const bytes = Uint8Array.from(await fetch(first * PAGE, (last - first + 1) * PAGE));
+      const bytes = await ramAt(fetch, first * PAGE, (last - first + 1) * PAGE);
       for (let page = first; page <= last; page++)
-        pages.set(page, bytes.subarray((page - first) * PAGE, (page - first + 1) * PAGE));
+        pages.set(page, bytes?.subarray((page - first) * PAGE, (page - first + 1) * PAGE));
     }
   }
 }
 
+/** A copy of guest memory; undefined where not all of it is RAM. */
+async function ramAt(fetch: FetchMemory, gpa: number, length: number): Promise<Uint8Array | undefined> {
+  try {
+    return Uint8Array.from(await fetch(gpa, length));
+  } catch (error) {
+    if (isTraceError(error) && error.code === 'E_NOT_REPLAYABLE') return undefined;
+    throw error;
+  }
+}
+
 class PagedView implements GuestMemory {
-  private readonly pages: ReadonlyMap<number, Uint8Array>;
-  constructor(pages: ReadonlyMap<number, Uint8Array>) {
+  private readonly pages: ReadonlyMap<number, Uint8Array | undefined>;
+  constructor(pages: ReadonlyMap<number, Uint8Array | undefined>) {
     this.pages = pages;
   }
 
   private page(number: number): Uint8Array {
     const found = this.pages.get(number);
-    if (found === undefined) throw new Missing(number, number);
-    return found;
+    if (found !== undefined) return found;
+    if (this.pages.has(number)) throw new GuestFault('memory', `no RAM at ${hex(number * PAGE)}`);
+    throw new Missing(number, number);
   }
 
   view(gpa: number, length: number): Uint8Array {

@@ -53,14 +53,15 @@ export interface QueueOf {
 }
 
 /**
- * The newest `count` chains that the driver has offered (split), or those from `state.lastAvail` on (packed: only
- * who serves the ring knows where that is). Nothing is written.
+ * The newest `count` chains that the driver has offered. A packed ring is walked from `state.lastAvail` on, which only
+ * the device knows: of chains that it has taken already there is nothing left to see. Nothing is written.
  */
 export function peekChains(memory: GuestMemory, of: QueueOf, count: number): PeekedChain[] {
   const { state, negotiated } = of;
   const packed = hasFeature(negotiated, F_RING_PACKED);
   const copy: QueueState = { ...state, staged: [...state.staged], inUse: 0 };
   const most = Math.min(count, state.num);
+  if (most === 0) return [];
   if (!packed) copy.lastAvail = (memory.u16(state.driver + 2) - most) & 0xffff;
   // Without features the walk writes no avail_event.
   const queue = packed
@@ -68,7 +69,8 @@ export function peekChains(memory: GuestMemory, of: QueueOf, count: number): Pee
     : new SplitQueue(copy, memory, NO_FEATURES);
   const long = hasFeature(negotiated, F_VERSION_1) || hasFeature(negotiated, NET_F_MRG_RXBUF);
   const found: PeekedChain[] = [];
-  while (found.length < most) {
+  // A split ring has `most` entries from where it begins here, a packed one ends by itself.
+  while (found.length < (packed ? state.num : most)) {
     const peeked: PeekedChain = {};
     try {
       const chain = queue.pop();
@@ -83,5 +85,5 @@ export function peekChains(memory: GuestMemory, of: QueueOf, count: number): Pee
     // A ring that cannot be walked does not move on by itself.
     if (peeked.chain === undefined && packed) break;
   }
-  return found;
+  return found.slice(-most);
 }

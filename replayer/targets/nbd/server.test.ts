@@ -102,8 +102,8 @@ it('negotiates: refuses what it does not know, tells size and flags, then serves
   expect(hello.toString('latin1', 0, 16)).toBe('NBDMAGICIHAVEOPT');
   expect(hello.readUInt16BE(16)).toBe(3);
   client.socket.write(Buffer.from([0, 0, 0, 3]));
-  client.option(8);
-  expect((await client.optionReply()).slice(0, 2)).toEqual([8, nbd.NBD_REP_ERR_UNSUP]);
+  client.option(77);
+  expect((await client.optionReply()).slice(0, 2)).toEqual([77, nbd.NBD_REP_ERR_UNSUP]);
   client.option(nbd.NBD_OPT_GO, Buffer.from([0, 0, 0, 9, 0, 0]));
   expect((await client.optionReply()).slice(0, 2)).toEqual([nbd.NBD_OPT_GO, nbd.NBD_REP_ERR_INVALID]);
   client.option(nbd.NBD_OPT_GO, Buffer.alloc(6));
@@ -114,6 +114,34 @@ it('negotiates: refuses what it does not know, tells size and flags, then serves
   const tag = client.request(READ, 512, 3);
   expect(await client.answer()).toEqual([tag, 0]);
   expect([...(await client.take(3))]).toEqual([7, 7, 7]);
+});
+
+it('answers in chunks, the last of them small, when the client takes them', async () => {
+  const { client } = await pair(Uint8Array.from([1, 2, 3, 4]));
+  await client.take(18);
+  client.socket.write(Buffer.from([0, 0, 0, 3]));
+  client.option(nbd.NBD_OPT_STRUCTURED_REPLY);
+  expect((await client.optionReply())[1]).toBe(nbd.NBD_REP_ACK);
+  client.option(nbd.NBD_OPT_EXPORT_NAME);
+  await client.take(10);
+  const chunks = async (): Promise<string[]> => {
+    const found: string[] = [];
+    for (let done = false; !done;) {
+      const head = await client.take(20);
+      expect(head.readUInt32BE()).toBe(nbd.NBD_STRUCTURED_REPLY_MAGIC);
+      done = head.readUInt16BE(4) === nbd.NBD_REPLY_FLAG_DONE;
+      const payload = await client.take(head.readUInt32BE(16));
+      found.push(`${head.readUInt16BE(6)} ${payload.toString('hex')}`.trim());
+    }
+    return found;
+  };
+  client.request(READ, 1, 2);
+  const one = '1 000000000000000102';
+  expect(await chunks()).toEqual(['1 00000000000000010203', one, one, one, one, '0']);
+  client.request(WRITE, 0, 1, Buffer.from([9]));
+  expect(await chunks()).toEqual(['2', '2', '2', '2', '0']);
+  client.request(READ, 3, 2);
+  expect(await chunks()).toEqual(['32769 000000160000']);
 });
 
 it('reads, writes, zeroes and refuses what lies outside', async () => {

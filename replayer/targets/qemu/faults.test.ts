@@ -10,7 +10,7 @@ import { batchesOf, shared, sharedPresent } from '../../testing/recordings.ts';
 import { qemus } from '../testing/qemus.ts';
 import { capabilities } from './capabilities.ts';
 import { commandLine } from './command-line.ts';
-import { qemuTarget, type QemuTarget } from './target.ts';
+import { qemuTarget, QemuTarget } from './target.ts';
 
 async function failure(work: Promise<unknown> | (() => unknown)): Promise<TraceError> {
   try {
@@ -51,10 +51,16 @@ describe('a QEMU that cannot be used', () => {
     expect([error.code, error.message]).toEqual(['E_TARGET', expect.stringMatching(what)]);
   });
 
-  it('says nothing: it is ended', async () => {
-    const error = await failure(capabilities(['sh', '-c', 'exec sleep 60.4321'], 200));
-    expect(error.message).toMatch(/does not answer; expected an answer within 200 ms$/);
-    expect(running('sleep\x0060.4321')).toBe(false);
+  it.each([
+    ['says nothing', 'exec sleep 60.4321'],
+    ['is a script with a child that says nothing', 'sleep 60.4321; true'],
+    ['is a script that leaves a child behind', 'sleep 60.4321 & exit 1'],
+  ])('%s: all of it is ended', async (_, script) => {
+    const error = await failure(capabilities(['sh', '-c', script], 300));
+    expect(error.message).toMatch(
+      /does not answer; expected an answer within 300 ms$|ended with exit code 1$/,
+    );
+    await expect.poll(() => running('sleep\x0060.4321'), { timeout: 10_000 }).toBe(false);
   });
 });
 
@@ -88,7 +94,8 @@ describe('a recording that machine virt cannot have', () => {
   });
 
   it('has a disk that nobody gave', async () => {
-    const { disk: _, ...diskless } = blk;
+    const diskless: DevicePlan = { ...blk };
+    delete diskless.disk;
     const error = await failure(
       qemuTarget()({ ...SETUP, devices: [diskless] }, SINK).start() as Promise<void>,
     );
@@ -124,7 +131,8 @@ describe.skipIf(!present)('a QEMU that fails', () => {
       await run.run(200);
       // Nothing of a running replay has a name in the file system.
       expect(readdirSync(folder)).toEqual([]);
-      await what(run.target as QemuTarget);
+      if (!(run.target instanceof QemuTarget)) throw new Error('another target');
+      await what(run.target);
       await run.run();
       return run.finish();
     });
@@ -161,6 +169,14 @@ describe.skipIf(!present)('a QEMU that fails', () => {
     const error = await failure(target.start() as Promise<void>);
     expect(error.message).toMatch(/^QEMU ended with exit code 1 .*last words: .*no-such-device/);
     await target.stop();
+  });
+
+  it('is stopped while it starts', async () => {
+    const target = qemuTarget({ binary })(SETUP, SINK);
+    const started = failure(target.start() as Promise<void>);
+    await target.stop();
+    expect((await started).message).toBe('the replay was stopped before QEMU ran');
+    expect(target.debuggee).toBeUndefined();
   });
 
   it('gets an access that it has no place for', async () => {

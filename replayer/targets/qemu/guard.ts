@@ -1,14 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 
 /**
- * Ends a process when this one ends, however that happens, SIGKILL included: a shell waits on a pipe that the
+ * Ends a process group (`pid` leads it) when this process ends, however that happens, SIGKILL included: a shell waits on a pipe that the
  * kernel closes with us. It has a session of its own, so that Ctrl-C at a terminal does not reach it.
  */
 export class Guard {
   private readonly shell: ChildProcess;
 
   constructor(pid: number) {
-    this.shell = spawn('sh', ['-c', 'read -r done || kill -9 "$1"', 'guard', String(pid)], {
+    this.shell = spawn('sh', ['-c', 'read -r done || kill -s KILL -- "-$1"', 'guard', String(pid)], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
     });

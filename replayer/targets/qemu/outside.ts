@@ -28,10 +28,13 @@ export class DiskOutside implements Outside {
       let released = false;
       const there = await appeared(1, (late) => {
         if (released && !late) return;
-        // Late: what this element needs is held under another name; go on with the oldest.
-        const request = late ? this.server.held[0] : this.find(element);
+        const { held } = this.server;
+        const found = this.find(element);
+        // What it needs is held under another name, or QEMU cannot send it before another is answered.
+        const other = late || held.length >= MOST_UNDER_WAY ? held[0] : undefined;
+        const request = found ?? other;
         if (request === undefined) return;
-        released = true;
+        released = found !== undefined;
         this.server.release(request);
       });
       if (!there) return false;
@@ -56,6 +59,9 @@ const COMMANDS: Readonly<Record<number, number>> = {
   11: NBD_CMD.TRIM,
   13: NBD_CMD.WRITE_ZEROES,
 };
+
+/** Requests that QEMU's NBD client has under way at a time (block/nbd.c, MAX_NBD_REQUESTS). */
+const MOST_UNDER_WAY = 16;
 
 const NET_F_MQ = 22;
 /** Offsets of registers (VIRTIO 1.2, 4.2.2). */

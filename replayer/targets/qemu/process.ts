@@ -8,6 +8,8 @@ import { Guard } from './guard.ts';
 export const FIRST_FD = 3;
 /** Characters of QEMU's stderr that are kept. */
 const WORDS = 4096;
+/** How long to wait for the last words of a QEMU that has ended. */
+const LAST_WORDS_MS = 500;
 
 /** Words of the command that starts QEMU: IOREQ_TRACE_QEMU, or Debian's program. */
 export function defaultBinary(): readonly string[] {
@@ -58,9 +60,17 @@ export class QemuProcess {
             : `${binary[0] ?? ''}: ${error.message}`,
         );
       });
-      // 'close' comes when its last words have been read, 'exit' may come before.
-      this.child.once('close', (code, signal) => {
-        gone(`QEMU ended ${signal === null ? `with exit code ${String(code)}` : `by ${signal}`}`);
+      this.child.once('exit', (code, signal) => {
+        const why = `QEMU ended ${signal === null ? `with exit code ${String(code)}` : `by ${signal}`}`;
+        this.endGroup();
+        // Its last words have been read at 'close', which does not come while somebody else holds its stderr.
+        const timer = setTimeout(() => {
+          gone(why);
+        }, LAST_WORDS_MS);
+        this.child.once('close', () => {
+          clearTimeout(timer);
+          gone(why);
+        });
       });
     });
   }
@@ -94,8 +104,20 @@ export class QemuProcess {
 
   /** Ends it, whatever it does. */
   async kill(): Promise<void> {
-    if (this.ended === undefined) this.child.kill('SIGKILL');
+    if (this.ended === undefined) this.endGroup();
     await this.exit;
     for (const end of this.ends) end?.destroy();
+    this.child.stderr?.destroy();
+  }
+
+  /** The command may be a script that has QEMU for a child: it leads a process group, all of which ends. */
+  private endGroup(): void {
+    // Without a process there is no group; 0 would be our own.
+    if (this.pid === 0) return;
+    try {
+      process.kill(-this.pid, 'SIGKILL');
+    } catch {
+      // Nobody of the group is left.
+    }
   }
 }

@@ -66,14 +66,8 @@ describe.each(qemus())('$label', ({ binary }) => {
     });
 
     it('and finds a changed answer at its step', async () => {
-      // Step 26: the device's features, low word.
-      const changed = text.replace('"v":805306374,"i":26}', '"v":536870918,"i":26}');
-      expect(changed).not.toBe(text);
-      const result = await replayOnce(new Recording(batchesOf(changed)), make, { disks });
-      // The features follow the recording as far as QEMU lets them, so that what depends on them shows.
-      expect(result.target).toMatch(/^QEMU/);
-      const plain = text.replace('"v":1953655158,"i":14}', '"v":1953655159,"i":14}');
-      const wrong = await replayOnce(new Recording(batchesOf(plain)), make, { disks });
+      const changed = text.replace('"v":1953655158,"i":14}', '"v":1953655159,"i":14}');
+      const wrong = await replayOnce(new Recording(batchesOf(changed)), make, { disks });
       expect(wrong.divergences[0]).toMatchObject({ step: 14, kind: 'register', register: 'MagicValue' });
       expect(wrong.divergenceCount).toBe(1);
     });

@@ -11,12 +11,10 @@ import type {
   ReplaySink,
   ReplayTarget,
 } from '../../target.ts';
-import { NbdServer } from '../nbd/server.ts';
 import { capabilities } from './capabilities.ts';
 import * as virt from './command-line.ts';
+import { Connections } from './connections.ts';
 import { debuggee } from './debuggee.ts';
-import { ConsoleOutside, DiskOutside, NetOutside, type Outside } from './outside.ts';
-import { NetPeer, PortPeer } from './peers.ts';
 import { defaultBinary, QemuProcess } from './process.ts';
 import { Qmp } from './qmp.ts';
 import { Qtest } from './qtest.ts';
@@ -42,7 +40,7 @@ const QUEUE_NOTIFY = 0x50;
 const STATUS = 0x70;
 const OFFSET_MASK = virt.VIRT_TRANSPORT_BYTES - 1;
 /** Least time for starting QEMU on a busy machine. Milliseconds. */
-const START_MS = 20_000;
+const START_MS = 10_000;
 /** Looks at a used ring without a pause in between, then one a millisecond. */
 const QUICK_LOOKS = 64;
 
@@ -58,10 +56,7 @@ export class QemuTarget implements ReplayTarget {
   private qemu: QemuProcess | undefined;
   private monitor: Qmp | undefined;
   private qtest!: Qtest;
-  private readonly outside = new Map<number, Outside>();
-  private readonly disks = new Map<number, NbdServer>();
-  private readonly nets = new Map<number, { peer: NetPeer; outside: NetOutside }>();
-  private readonly ports = new Map<number, Map<number, PortPeer>>();
+  private readonly ends = new Connections();
   private readonly gpus = new Set<number>();
   /** By transport: 1 if the target must look at its writes. */
   private readonly watched = new Uint8Array(virt.VIRT_TRANSPORTS);
@@ -104,6 +99,7 @@ export class QemuTarget implements ReplayTarget {
     const limit = Math.max(START_MS, this.setup.timeoutMs);
     const found = await capabilities(binary, limit);
     this.name = found.name;
+    if (this.stopped) throw new TraceError('E_TARGET', 'the replay was stopped before QEMU ran');
     const { args, peers } = virt.commandLine(this.setup, found, this.options.swap ?? new Map());
     const { base, length } = virt.machineRam(this.setup.ram);
     this.ram = new RamFile(base, length);
@@ -132,53 +128,24 @@ export class QemuTarget implements ReplayTarget {
       for (const wake of this.waiting) wake();
     });
     for (const { kind, transport } of this.setup.devices) {
-      if (kind !== 'gpu') continue;
-      this.gpus.add(transport);
-      this.watched[transport] = 1;
+      if (kind === 'gpu') this.gpus.add(transport);
+      if (kind !== 'console') this.watched[transport] = 1;
     }
-    for (const [i, peer] of peers.entries()) this.connect(peer, qemu.ends[4 + i]!);
+    for (const [i, peer] of peers.entries()) {
+      const plan = this.setup.devices.find(({ transport }) => transport === peer.transport)!;
+      this.ends.add(peer, plan, qemu.ends[4 + i]!);
+    }
     const gic = await this.within(this.findGic(monitor), limit);
-    if (this.nets.size > 0) await this.within(this.netsConnected(monitor), limit);
+    if (this.ends.nets.size > 0) await this.within(this.netsConnected(monitor), limit);
     const answer = await this.within(this.qtest.command(`irq_intercept_in ${gic}`), limit);
     if (answer !== 'OK') throw this.fail(`QEMU refused: ${answer}`);
     // The board puts a device tree into its RAM, which the recorded guest's memory knows nothing of.
     this.ram.write(base, new Uint8Array(2 << 20));
-    for (const disk of this.disks.values()) disk.hold();
+    for (const disk of this.ends.disks.values()) disk.hold();
     this.debuggee = debuggee(
       qemu.pid,
       this.setup.devices.map(({ kind }) => kind),
     );
-  }
-
-  private connect({ transport, kind, port }: virt.PeerPlan, socket: Socket): void {
-    const plan = this.setup.devices.find((device) => device.transport === transport)!;
-    switch (kind) {
-      case 'blk': {
-        const { bytes = new Uint8Array(0), readOnly = false } = plan.disk ?? {};
-        const server = new NbdServer(socket, { bytes, readOnly });
-        this.disks.set(transport, server);
-        this.outside.set(transport, new DiskOutside(server));
-        this.watched[transport] = 1;
-        break;
-      }
-      case 'net': {
-        const peer = new NetPeer(socket);
-        const outside = new NetOutside(peer, plan);
-        this.nets.set(transport, { peer, outside });
-        this.outside.set(transport, outside);
-        this.watched[transport] = 1;
-        break;
-      }
-      case 'console': {
-        const ports = this.ports.get(transport) ?? new Map<number, PortPeer>();
-        ports.set(port, new PortPeer(socket));
-        this.ports.set(transport, ports);
-        this.outside.set(transport, new ConsoleOutside(ports));
-        break;
-      }
-      case 'gpu':
-        break;
-    }
   }
 
   /** The interrupt controller of the board, by its type. */
@@ -221,7 +188,7 @@ export class QemuTarget implements ReplayTarget {
       this.late = { step, place, value };
     else if (offset === STATUS && value === 0) this.reset(transport, step, place, size);
     else {
-      this.nets.get(transport)?.outside.written(offset, value);
+      this.ends.nets.get(transport)?.outside.written(offset, value);
       this.qtest.write(step, place, size, value, high);
     }
   }
@@ -234,7 +201,7 @@ export class QemuTarget implements ReplayTarget {
 
   /** QEMU ends all requests of a disk before it resets it: they are let through until it has. */
   private reset(transport: number, step: number, place: number, size: number): void {
-    const done = this.disks.get(transport)?.letThrough();
+    const done = this.ends.disks.get(transport)?.letThrough();
     this.qtest.write(step, place, size, 0, 0);
     if (done !== undefined) void this.qtest.command('endianness').then(done);
   }
@@ -260,7 +227,7 @@ export class QemuTarget implements ReplayTarget {
     const { ring, elements } = used;
     if (!this.ram!.holds(ring, watchedBytes(used))) throw this.noRam(ring, watchedBytes(used));
     let reached = 0;
-    const outside = this.outside.get(used.transport);
+    const outside = this.ends.outside.get(used.transport);
     const there =
       outside === undefined ||
       (await outside.used(used, (count, nudge) => {
@@ -310,7 +277,7 @@ export class QemuTarget implements ReplayTarget {
   async qmp(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     await this.flush();
     // QEMU ends all requests before it quits.
-    if (command === 'quit') for (const disk of this.disks.values()) disk.letThrough();
+    if (command === 'quit') for (const disk of this.ends.disks.values()) disk.letThrough();
     return this.within(this.monitor!.command(command, args), this.setup.timeoutMs);
   }
 
@@ -318,7 +285,7 @@ export class QemuTarget implements ReplayTarget {
     // A turn of QEMU's main loop sends what it still has; then its interrupts are known as well.
     await this.qmp('query-status');
     await this.within(this.qtest.command('endianness'), this.setup.timeoutMs);
-    await this.quiet();
+    await this.ends.quiet();
     const state = {
       disks: new Map<number, Uint8Array>(),
       sent: new Map<number, readonly Uint8Array[]>(),
@@ -327,8 +294,8 @@ export class QemuTarget implements ReplayTarget {
     };
     for (const plan of this.setup.devices) {
       const { transport } = plan;
-      const net = this.nets.get(transport);
-      const ports = this.ports.get(transport);
+      const net = this.ends.nets.get(transport);
+      const ports = this.ends.ports.get(transport);
       if (plan.kind === 'blk' && plan.disk !== undefined) state.disks.set(transport, plan.disk.bytes);
       if (net !== undefined) state.sent.set(transport, net.peer.sent);
       if (ports !== undefined)
@@ -340,22 +307,6 @@ export class QemuTarget implements ReplayTarget {
         state.screens.set(transport, await this.screenshot(virt.deviceId(plan)));
     }
     return state;
-  }
-
-  /** Until two turns of the event loop have brought nothing more from the peers. */
-  private async quiet(): Promise<void> {
-    const received = (): number =>
-      [...this.nets.values()].reduce((sum, { peer }) => sum + peer.received, 0) +
-      [...this.ports.values()].reduce(
-        (sum, ports) => sum + [...ports.values()].reduce((all, port) => all + port.received, 0),
-        0,
-      );
-    for (let before = -1, calm = 0; calm < 3; calm++) {
-      const now = received();
-      if (now !== before) calm = 0;
-      before = now;
-      await turn();
-    }
   }
 
   private async screenshot(device: string): Promise<{ width: number; height: number; rgb: Uint8Array }> {
@@ -378,7 +329,7 @@ export class QemuTarget implements ReplayTarget {
     if (this.qemu!.ended !== undefined) throw (this.failure = this.qemu!.gone(` at step ${step}`));
     if (this.qtest.failure !== undefined)
       throw this.fail(`QEMU answered what it must not at step ${step}: ${this.qtest.failure}`);
-    for (const [transport, { broken }] of this.disks)
+    for (const [transport, { broken }] of this.ends.disks)
       if (broken !== undefined) throw this.fail(`QEMU left the disk of transport ${transport}: ${broken}`);
   }
 

@@ -116,6 +116,16 @@ describe('a back-end that is not as it should be', () => {
     });
   });
 
+  it('is a shell around a program that says nothing: both are gone', async () => {
+    const sleep = `sleep 9${process.pid}`;
+    const { code, message } = await failure(`sh -c '${sleep}; true'`, 300);
+    expect([code, message]).toEqual([
+      'E_TARGET',
+      expect.stringContaining('sh did not open its socket within 300 ms') as string,
+    ]);
+    await expect.poll(() => leftovers(sleep), { timeout: 20_000 }).toEqual([]);
+  });
+
   it.each([
     ['hangs up', 'socket.destroy();', 'the back-end ended at GET_FEATURES'],
     [
@@ -227,12 +237,13 @@ describe('what a user may have wrong', () => {
 describe('when we are killed', () => {
   it('the back-end ends and the folder goes', async () => {
     const place = new PrivateFolder();
-    const child = new BackendProcess(['sleep', '1000'], place, 'log');
-    expect(leftovers(place.path)).toHaveLength(2);
+    const sleep = `sleep 8${process.pid}`;
+    const child = new BackendProcess(['sh', '-c', `${sleep}; true`], place, 'log');
+    await expect.poll(() => leftovers(sleep).length, { timeout: 20_000 }).toBe(2);
     // What the kernel does with our end of the pipe.
     (Reflect.get(place, 'keeper') as { stdin: { destroy: () => void } }).stdin.destroy();
     await expect
-      .poll(() => [child.ended, existsSync(place.path)], { timeout: 20_000 })
-      .toEqual(['ended with SIGKILL', false]);
+      .poll(() => [child.ended, existsSync(place.path), leftovers(sleep)], { timeout: 20_000 })
+      .toEqual(['ended with SIGKILL', false, []]);
   });
 });

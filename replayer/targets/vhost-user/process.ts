@@ -17,7 +17,7 @@ export class PrivateFolder {
   constructor() {
     this.path = mkdtempSync(join(tmpdir(), 'ioreq-trace-'));
     const script = `while read -r word; do case $word in done) exit;; *) pids="$pids $word";; esac; done
-[ -z "$pids" ] || kill -9 $pids 2>/dev/null; rm -rf -- "$1"`;
+for pid in $pids; do kill -9 "-$pid" 2>/dev/null; done; rm -rf -- "$1"`;
     // A group of its own: Ctrl-C at the terminal must not reach it before us.
     this.keeper = spawn('/bin/sh', ['-c', script, 'sh', this.path], {
       stdio: ['pipe', 'ignore', 'ignore'],
@@ -30,7 +30,7 @@ export class PrivateFolder {
     (this.keeper.stdin as unknown as { unref(): void }).unref();
   }
 
-  /** This process must end with us. */
+  /** This process and its group must end with us. */
   watch(pid: number): void {
     this.keeper.stdin!.write(`${pid}\n`);
   }
@@ -65,6 +65,7 @@ export class BackendProcess {
     this.log = join(folder.path, log);
     // A file and no pipe: its words can be read at any point, and nobody has to listen.
     const out = openSync(this.log, 'w', 0o600);
+    // Detached: Ctrl-C at the terminal must not reach it before us, and it gets a process group of its own.
     this.child = spawn(this.name, command.slice(1), { stdio: ['ignore', out, out], detached: true });
     closeSync(out);
     this.pid = this.child.pid;
@@ -123,13 +124,28 @@ export class BackendProcess {
     }
   }
 
+  /** Ends it and whatever it has started: a command may be a shell around the back-end. */
   async stop(): Promise<void> {
-    if (this.ended !== undefined || this.pid === undefined) return;
-    const gone = once(this.child, 'exit');
-    this.child.kill('SIGTERM');
-    // One that is stopped or stuck takes no other signal.
-    const late = setTimeout(() => this.child.kill('SIGKILL'), 1000);
-    await gone;
-    clearTimeout(late);
+    if (this.pid === undefined) return;
+    if (this.ended === undefined) {
+      const gone = once(this.child, 'exit');
+      this.signal('SIGTERM');
+      // One that is stopped or stuck takes no other signal.
+      const late = setTimeout(() => {
+        this.signal('SIGKILL');
+      }, 1000);
+      await gone;
+      clearTimeout(late);
+    }
+    this.signal('SIGKILL');
+  }
+
+  private signal(signal: NodeJS.Signals): void {
+    try {
+      // It leads a process group of its own.
+      process.kill(-this.pid!, signal);
+    } catch {
+      // Nobody is left in it.
+    }
   }
 }
