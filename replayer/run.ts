@@ -95,7 +95,7 @@ export class ReplayRun {
       name: name(slot),
       deviceId: ids.get(slot) ?? 0,
     }));
-    this.used = new UsedCheck(this.setup.ram, this.policies, this.found, this.observed, name);
+    this.used = new UsedCheck(this.setup, this.policies, this.found, this.observed, name);
     const { onAnswer, onLine } = options;
     this.target = make(this.setup, {
       answer: (step, value, high) => {

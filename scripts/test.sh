@@ -5,7 +5,12 @@ set -eu
 . "$(dirname "$0")/setup.sh"
 
 debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-utils busybox=busybox \
-  ssh=openssh-client sshd=openssh-server qemu-system-aarch64=qemu-system-arm || true
+  ssh=openssh-client sshd=openssh-server qemu-system-aarch64=qemu-system-arm qemu-storage-daemon=qemu-system-common \
+  /usr/lib/qemu/vhost-user-gpu=qemu-system-gui || true
+
+# A newer Debian's QEMU for this machine, in the cache: replays are tried in both.
+cached=${XDG_CACHE_HOME:-$HOME/.cache}/ioreq-trace/replay-qemu/qemu-system-aarch64
+[ -x "$cached" ] || bash replayer/targets/testing/fetch-qemu.sh >/dev/null 2>&1 || echo 'no newer QEMU could be fetched' >&2
 
 say build
 npm run -s build

@@ -14,6 +14,16 @@ const FILE: RecordingFile = {
   triggered: 'mmio > 2ms: blk0 vCPU 1 took 3.412 ms',
   tracePoints: 'all',
   dom0Offset: '16955021',
+  memory: {
+    payload: true,
+    ioreqs: 205,
+    lines: 106,
+    slower: 2.62,
+    synthesised: 3,
+    inFlight: 0,
+    racy: 2,
+    lost: 0,
+  },
   domid: 3,
   domain: 'g1',
   vcpus: 2,
@@ -52,10 +62,11 @@ describe("the recorder's file", () => {
     delete least.xenVersion;
     delete least.tracePoints;
     delete least.dom0Offset;
+    delete least.memory;
     expect(parsed(least)).toEqual(least);
     expect(parsed({ ...least, future: 1 })).toEqual(least);
     expect(Object.keys(recordingFacts(FILE)).sort()).toEqual([
-      ...['detail', 'domain', 'hooks', 'refused', 'started', 'state', 'tracePoints', 'triggered'],
+      ...['detail', 'domain', 'hooks', 'memory', 'refused', 'started', 'state', 'tracePoints', 'triggered'],
     ]);
     expect(recordingFacts(least)).not.toHaveProperty('detail');
   });

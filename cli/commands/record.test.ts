@@ -38,6 +38,11 @@ describe('trace record', () => {
     ['--trigger needs --flight SIZE', ['--domid', '1', '--trigger', 'mmio > 2ms']],
     ["trigger 'mmio' compares with nothing", ['--domid', '1', '--flight', '64M', '--trigger', 'mmio']],
     ["trigger 'disk > 1ms' watches nothing known", ['--domid', '1', '--trigger', 'disk > 1ms']],
+    ['--memory and --flight exclude each other', ['--domid', '1', '--memory', '--flight', '64M']],
+    [
+      '--memory records in Dom0 itself, not over ssh',
+      ['--domid', '1', '--memory', '--host', 'ssh://nowhere.invalid'],
+    ],
     ["size '64MB' has no known unit", ['--domid', '1', '--flight', '64MB']],
     ['.*uprobe is none of ioreq, evtchn', ['--domid', '1', '--with', 'uprobe']],
     ['.*--buffer', ['--domid', '1', '--buffer', '1']],

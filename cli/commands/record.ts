@@ -111,6 +111,7 @@ export function recordCommand(program: Command, cli: Cli): void {
 }
 
 async function recordAction(cli: Cli, options: Options): Promise<void> {
+  checkMemoryOptions(options);
   const { openTransport } = await import('../../collector/transports/index.ts');
   const host = await openTransport(options.host);
   try {
@@ -135,7 +136,8 @@ async function recordDomain(cli: Cli, host: HostTransport, options: Options): Pr
   if (options.trigger.length > 0 && options.flight === undefined) {
     throw new TraceError('E_USAGE', '--trigger needs --flight SIZE: what is to be kept around it');
   }
-  if (options.memory !== undefined) checkMemoryOptions(host, options);
+  // What a guest's buffers hold is nobody else's.
+  if (options.memory !== undefined) process.umask(0o077);
   const { discover } = await import('../../collector/live-host/discover.ts');
   const { planRecording } = await import('../../collector/probes/plan.ts');
   const { checkPlan } = await import('../../collector/record/check-plan.ts');
@@ -161,13 +163,12 @@ async function recordDomain(cli: Cli, host: HostTransport, options: Options): Pr
   await runRecording(cli, host, view, plan, options);
 }
 
-function checkMemoryOptions(host: HostTransport, { flight }: Options): void {
-  if (!host.local)
+function checkMemoryOptions({ memory, host, flight }: Options): void {
+  if (memory === undefined) return;
+  if (host !== undefined)
     throw new TraceError('E_USAGE', '--memory records in Dom0 itself, not over ssh: run it there');
   if (flight !== undefined)
     throw new TraceError('E_USAGE', '--memory and --flight exclude each other: a replay needs the beginning');
-  // What a guest's buffers hold is nobody else's.
-  process.umask(0o077);
 }
 
 /** What the user says, else what is there since an earlier use (it cannot be changed), else by the expected rate. */

@@ -59,7 +59,7 @@ export function replayCommand(program: Command, cli: Cli): void {
     .option('--runs <n>', 'replay so often; all must come out the same', integerOption(1, 1_000_000), 1)
     .option(
       '--ignore <policies>',
-      'differences that do not count: irq, config, used-order, racy, memory, register:NAME; several with commas',
+      'differences that do not count: irq, config, used-order, racy, memory, net-header, register:NAME; several with commas',
       listOption,
     )
     .option('--timeout <time>', 'how long to wait for a device model: 10s, 500ms', durationOption)

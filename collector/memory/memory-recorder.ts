@@ -51,6 +51,7 @@ export class MemoryRecorder {
   private timer: NodeJS.Timeout | undefined;
   private inFlight = 0;
   private synthesised = 0;
+  private ending: Promise<MemoryFacts> | undefined;
   private tellFailed: (error: TraceError) => void = () => undefined;
 
   private constructor(
@@ -186,8 +187,12 @@ export class MemoryRecorder {
     return { ioreqs, slower: busyMs > heldMs && ioreqs > 0 ? busyMs / (busyMs - heldMs) : NaN };
   }
 
-  /** Lets the device models go and writes what is left. */
-  async stop(): Promise<MemoryFacts> {
+  /** Lets the device models go and writes what is left. May be called again. */
+  stop(): Promise<MemoryFacts> {
+    return (this.ending ??= this.end());
+  }
+
+  private async end(): Promise<MemoryFacts> {
     clearInterval(this.timer);
     await this.tracer.stop();
     try {

@@ -169,6 +169,15 @@ describe('spelling', () => {
     expect(all.text).toBe(text);
   });
 
+  it('keeps accesses that nobody saw for the replay, but not as events', () => {
+    const text =
+      '{"t":"W","a":112,"s":4,"v":0,"synth":true,"i":0}\n{"t":"R","a":8,"s":4,"v":2,"synth":true,"i":1}\n' +
+      '{"t":"I","irq":33,"l":1,"i":2}\n';
+    const all = decode(text);
+    expect(all.rows).toEqual(['NaN -1 rec.irq arg0=33 arg1=1 arg3=2']);
+    expect(all.text).toBe(text);
+  });
+
   it('reads U and I records', () => {
     const text = '{"t":"U","d":1,"q":2,"adv":3,"i":4}\n{"t":"I","irq":33,"l":1,"i":5}\n';
     const all = decode(text);

@@ -172,6 +172,8 @@ export class AccessJsonlDecoder implements EventDecoder {
       this.usedRows(out);
       return;
     }
+    // Nobody saw it happen: it is there for a replay alone.
+    if (batch.rest[r]!.includes(SYNTHESISED)) return;
     const row = out.push(NaN, KIND[tag] ?? EVENT.REC_OTHER.id, NO_CPU, NO_DOMID, batch.vcpu[r]!, NO_PID);
     out.arg3[row] = batch.step[r]!;
     if (tag === REC_TAG.READ || tag === REC_TAG.WRITE) {
@@ -216,6 +218,9 @@ export class AccessJsonlDecoder implements EventDecoder {
     this.batch = new RecordingBatch(this.sink === undefined ? 1 : undefined);
   }
 }
+
+/** Member of accesses that a recorder put together itself (docs/ACCESS-JSONL.md). */
+const SYNTHESISED = '"synth":true';
 
 const KIND: Readonly<Record<number, number>> = {
   [REC_TAG.READ]: EVENT.REC_READ.id,

@@ -39,6 +39,8 @@ export interface PortOptions {
   connected?: boolean;
   /** There is no port of this id: QEMU leaves 0 out when no console wants it. */
   absent?: boolean;
+  /** The driver has it open from the start: a device that stands in for one which was in use already. */
+  opened?: boolean;
 }
 
 export interface ConsoleOptions {
@@ -70,7 +72,7 @@ export class ConsoleDevice implements DeviceModel {
     if (ports.length > maxPorts) throw new RangeError(`${ports.length} ports in a device of ${maxPorts}`);
     this.backend = backend;
     this.ports = ports;
-    this.open = ports.map(() => false);
+    this.open = ports.map(({ opened }) => opened === true);
     this.connected = ports.map((port) => port.connected !== false);
     this.offered = features(CONSOLE_F_EMERG_WRITE, ...(maxPorts > 1 ? [CONSOLE_F_MULTIPORT] : []));
     // Port 0, the control channel, then the other ports; sizes as QEMU's.
@@ -204,7 +206,7 @@ export class ConsoleDevice implements DeviceModel {
   }
 
   reset(): void {
-    this.open.fill(false);
+    this.open = this.ports.map(({ opened }) => opened === true);
   }
 
   save(): unknown {

@@ -94,6 +94,15 @@ describe.each(VARIANTS)('net over %s', (variant) => {
     ).toEqual([header + 60]);
   });
 
+  it('hands on what the other end says of checksum and segmentation', () => {
+    const { driver, model } = net(variant);
+    const offload = Uint8Array.of(1, 4, 54, 0, 180, 5, 34, 0, 16, 0);
+    driver.offer(NET_RX, [], [256]);
+    expect(model.receive(frame(MAC, 60), offload)).toBe(true);
+    const [used] = driver.queue(NET_RX).used();
+    expect([...driver.written(used!).subarray(0, 10)]).toEqual([...offload]);
+  });
+
   it('filters as the control queue says', () => {
     const r = net(variant);
     const { driver, model } = r;

@@ -149,16 +149,18 @@ export class NetDevice implements DeviceModel {
   /**
    * A frame for the driver, without virtio header. False: it has no room (or is not there yet), the frame may
    * come again after receiveReady. True: delivered, or dropped by its filter or because it fits no buffer.
+   * `offload`: what the wire's other end says of checksum and segmentation, the first 10 bytes of virtio_net_hdr
+   * (5.1.6), as a tap with IFF_VNET_HDR does; zeros unless given.
    */
-  receive(frame: Uint8Array): boolean {
+  receive(frame: Uint8Array, offload?: Uint8Array): boolean {
     let taken = false;
     this.host.run(() => {
-      taken = this.deliver(frame);
+      taken = this.deliver(frame, offload);
     });
     return taken;
   }
 
-  private deliver(frame: Uint8Array): boolean {
+  private deliver(frame: Uint8Array, offload: Uint8Array | undefined): boolean {
     const queue = this.host.queue(NET_RX);
     if (queue === undefined || !this.host.driverOk || (this.status & NET_S_LINK_UP) === 0) return false;
     const mergeable = hasFeature(this.host.negotiated, NET_F_MRG_RXBUF);
@@ -172,15 +174,22 @@ export class NetDevice implements DeviceModel {
       if (!enough) queue.setNotification(true);
       return enough;
     }
-    this.fill(queue, chains, frame, mergeable);
+    this.fill(queue, chains, frame, mergeable, offload);
     return true;
   }
 
-  private fill(queue: VirtQueue, chains: readonly Chain[], frame: Uint8Array, mergeable: boolean): void {
+  private fill(
+    queue: VirtQueue,
+    chains: readonly Chain[],
+    frame: Uint8Array,
+    mergeable: boolean,
+    offload: Uint8Array | undefined,
+  ): void {
     const { memory } = this.host;
     const { headerBytes } = this;
     const counted = headerBytes === NET_HEADER_BYTES && (mergeable || this.countSingle);
     const header = new Uint8Array(counted ? NET_HEADER_BYTES : NET_SHORT_HEADER_BYTES);
+    if (offload !== undefined) header.set(offload.subarray(0, NET_SHORT_HEADER_BYTES));
     if (counted) {
       header[10] = chains.length;
       header[11] = chains.length >> 8;

@@ -18,7 +18,10 @@ function usedRig(policies: readonly string[] = []) {
   const words = new DataView(memory.buffer);
   const found = new Divergences();
   const check = new UsedCheck(
-    [{ base: RAM, length: memory.length }],
+    {
+      ram: [{ base: RAM, length: memory.length }],
+      devices: [{ transport: 1, kind: 'net', deviceId: 1, version: 1, base: 0x0200_0200, spi: 34 }],
+    },
     new Policies(policies),
     found,
     new Observed(),
@@ -147,6 +150,30 @@ describe('used rings', () => {
           },
         ]);
     }
+  });
+});
+
+describe('received frames', () => {
+  it.each([
+    [[], 1, 0],
+    [['net-header'], 0, 0],
+    [['net-header'], 1, 30],
+  ])('with policy %j have %i differences if byte %i of the buffer differs', async (policy, count, at) => {
+    const rig = usedRig(policy);
+    rig.words.setUint16(RING - RAM + 2, 1, true);
+    const bytes = Array.from({ length: 40 }, () => 5);
+    rig.memory.set(bytes, BUFFER - RAM);
+    rig.memory[BUFFER - RAM + at] = 6;
+    await rig.compare({ ...split(1, [element(0, 0, bytes)]), transport: 1, queue: 0 });
+    expect(rig.found.count).toBe(count);
+    if (count > 0) expect(rig.found.list[0]!.field).toContain(`byte ${at} at`);
+    // Another device's buffer has no such header.
+    const other = usedRig(policy);
+    other.words.setUint16(RING - RAM + 2, 1, true);
+    other.memory.set(bytes, BUFFER - RAM);
+    other.memory[BUFFER - RAM] = 6;
+    await other.compare({ ...split(1, [element(0, 0, bytes)]), transport: 0, queue: 0 });
+    expect(other.found.count).toBe(1);
   });
 });
 

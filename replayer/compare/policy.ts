@@ -9,6 +9,7 @@ export const POLICIES: Readonly<Record<string, string>> = {
   'used-order': 'the order in which requests of one look were used',
   racy: 'chains that the guest may have changed while they were recorded',
   memory: 'what devices wrote into buffers',
+  'net-header': 'checksum and segmentation of received frames, which a host interface (tap) had told',
   'register:NAME': 'what one register gives (QueueNumMax, DeviceFeatures ...)',
 };
 /** Holds always: where exactly an interrupt comes is up to threads and clocks, in which order is not. */
@@ -22,6 +23,7 @@ export class Policies {
   readonly usedOrder: boolean;
   readonly racy: boolean;
   readonly memory: boolean;
+  readonly netHeader: boolean;
   /** By register offset in a device's window: index into `list` + 1, 0 = compared. */
   readonly register = new Uint8Array(WINDOW);
   private readonly list: Ignored[] = [];
@@ -38,6 +40,7 @@ export class Policies {
     this.usedOrder = has('used-order');
     this.racy = has('racy');
     this.memory = has('memory');
+    this.netHeader = has('net-header');
   }
 
   private add(name: string): void {

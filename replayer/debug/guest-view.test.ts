@@ -21,6 +21,17 @@ function fetcher(ram: RamBanks): (gpa: number, length: number) => Promise<Uint8A
   };
 }
 
+/** Bytes that look like nothing (xorshift32). */
+function noise(seed: number): Uint8Array {
+  let word = seed;
+  return Uint8Array.from({ length: BYTES }, () => {
+    word ^= word << 13;
+    word ^= word >>> 17;
+    word ^= word << 5;
+    return word;
+  });
+}
+
 describe('looking at guest memory that has to be fetched', () => {
   it('reads over the ends of pages, and finds where there is no RAM', async () => {
     const bytes = Uint8Array.from({ length: BYTES }, (_, i) => i * 7);
@@ -37,7 +48,9 @@ describe('looking at guest memory that has to be fetched', () => {
       ...bytes.subarray(4000, 13_000),
     ]);
     await expect(inspect(fetch, (memory) => memory.u16(BASE + BYTES))).rejects.toThrow(GuestFault);
-    await expect(inspect(fetch, (memory) => memory.view(BASE, 2 ** 40))).rejects.toThrow('16 MiB');
+    await expect(inspect(fetch, (memory) => memory.view(BASE, 2 ** 40))).rejects.toThrow(
+      'too many to look at',
+    );
     const broken = (): never => {
       throw new TraceError('E_TARGET', 'it has ended');
     };
@@ -46,7 +59,7 @@ describe('looking at guest memory that has to be fetched', () => {
 
   it('walks any ring to an end, and changes nothing', async () => {
     const rings = fc.record({
-      bytes: fc.uint8Array({ minLength: BYTES, maxLength: BYTES }),
+      seed: fc.integer({ min: 1, max: 0x7fff_ffff }),
       small: fc.boolean(),
       packed: fc.boolean(),
       count: fc.integer({ min: 0, max: 100_000 }),
@@ -54,7 +67,8 @@ describe('looking at guest memory that has to be fetched', () => {
       queue: fc.integer({ min: 0, max: 3 }),
     });
     await fc.assert(
-      fc.asyncProperty(rings, async ({ bytes, small, packed, count, kind, queue }) => {
+      fc.asyncProperty(rings, async ({ seed, small, packed, count, kind, queue }) => {
+        const bytes = noise(seed);
         // Small words make addresses and links that lead somewhere.
         const memory = small
           ? bytes.map((byte, i) => ((i & 7) === 3 ? 0x40 : (i & 7) > 3 ? 0 : byte & 3))
@@ -75,7 +89,7 @@ describe('looking at guest memory that has to be fetched', () => {
         expect((await inspect(fetch, (ram) => ringFacts(ram, state))).inFlight).toBeLessThan(65_536);
         expect(memory).toEqual(before);
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 });

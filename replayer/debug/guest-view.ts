@@ -4,8 +4,8 @@ import { hex } from './names.ts';
 
 /** Bytes that are asked for at once. */
 const PAGE = 4096;
-/** Pages of one inspection: a chain has at most 1024 buffers, and its table may span some more. */
-const MOST_PAGES = 4096;
+/** Pages of one inspection: 64 MiB, room for a receive queue full of large buffers. What is beyond is not there. */
+const MOST_PAGES = 16_384;
 
 export type FetchMemory = (gpa: number, length: number) => Uint8Array | Promise<Uint8Array>;
 
@@ -34,9 +34,10 @@ export async function inspect<T>(fetch: FetchMemory, look: (memory: GuestMemory)
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
       const { first, last } = error;
-      if (pages.size + last - first >= MOST_PAGES)
-        throw new GuestFault('request', `more than ${(MOST_PAGES * PAGE) >>> 20} MiB to look at`);
-      const bytes = await ramAt(fetch, first * PAGE, (last - first + 1) * PAGE);
+      const bytes =
+        pages.size + last - first < MOST_PAGES
+          ? await ramAt(fetch, first * PAGE, (last - first + 1) * PAGE)
+          : undefined;
       for (let page = first; page <= last; page++)
         pages.set(page, bytes?.subarray((page - first) * PAGE, (page - first + 1) * PAGE));
     }
@@ -62,7 +63,7 @@ class PagedView implements GuestMemory {
   private page(number: number): Uint8Array {
     const found = this.pages.get(number);
     if (found !== undefined) return found;
-    if (this.pages.has(number)) throw new GuestFault('memory', `no RAM at ${hex(number * PAGE)}`);
+    if (this.pages.has(number)) throw new GuestFault('memory', `no RAM to look at in ${hex(number * PAGE)}`);
     throw new Missing(number, number);
   }
 
@@ -71,6 +72,8 @@ class PagedView implements GuestMemory {
     const offset = gpa - first * PAGE;
     if (offset + length <= PAGE) return this.page(first).subarray(offset, offset + length);
     const last = Math.floor((gpa + length - 1) / PAGE);
+    if (last - first >= MOST_PAGES)
+      throw new GuestFault('memory', `${length} bytes at ${hex(gpa)} are too many to look at`);
     for (let page = first; page <= last; page++) if (!this.pages.has(page)) throw new Missing(page, last);
     return this.joined(first, offset, length);
   }

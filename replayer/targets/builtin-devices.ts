@@ -137,7 +137,8 @@ function net(plan: DevicePlan): Plugged {
       const mergeable = hasFeature(negotiated, NET_F_MRG_RXBUF);
       const long = mergeable || hasFeature(negotiated, F_VERSION_1);
       const header = long ? NET_HEADER_BYTES : NET_SHORT_HEADER_BYTES;
-      for (const frame of framesOf(plan, elements, header, mergeable)) model.receive(frame);
+      for (const { frame, offload } of framesOf(plan, elements, header, mergeable))
+        model.receive(frame, offload);
     },
     final: (transport, { sent: into }) => {
       into.set(transport, sent);
@@ -149,19 +150,28 @@ function net(plan: DevicePlan): Plugged {
   };
 }
 
+/** A received frame, and the begin of its virtio_net_hdr: checksum and segmentation come from the wire's other end, too. */
+export interface ReceivedFrame {
+  frame: Uint8Array;
+  offload: Uint8Array;
+}
+
 /** The frames in receive buffers; with mergeable buffers the header says how many elements one takes. */
 export function framesOf(
   plan: Pick<DevicePlan, 'transport'>,
   elements: readonly RecordedElement[],
   header: number,
   mergeable: boolean,
-): Uint8Array[] {
-  const frames: Uint8Array[] = [];
+): ReceivedFrame[] {
+  const frames: ReceivedFrame[] = [];
   for (let i = 0; i < elements.length;) {
     const first = contents(plan, elements[i]!);
     const count = mergeable && first.length >= header ? Math.max(1, first[10]! + 256 * first[11]!) : 1;
     const parts = elements.slice(i + 1, i + count).map((element) => contents(plan, element));
-    frames.push(Buffer.concat([first.subarray(header), ...parts]));
+    frames.push({
+      frame: Buffer.concat([first.subarray(header), ...parts]),
+      offload: first.subarray(0, NET_SHORT_HEADER_BYTES),
+    });
     i += count;
   }
   return frames;
@@ -205,9 +215,11 @@ function serial(plan: DevicePlan): Plugged {
       }
     },
     final: (transport, { output: into }) => {
+      // Port 0, and up to the last one that was written to.
+      const written = Math.max(1, output.findLastIndex((parts) => parts.length > 0) + 1);
       into.set(
         transport,
-        output.map((parts) => new Uint8Array(Buffer.concat(parts))),
+        output.slice(0, written).map((parts) => new Uint8Array(Buffer.concat(parts))),
       );
     },
     save: () => output.map((parts) => parts.slice()),
@@ -219,7 +231,12 @@ function serial(plan: DevicePlan): Plugged {
 
 function portsOf({ portList }: DevicePlan, maxPorts: number): PortOptions[] {
   const told = (portList ?? []).filter(({ id }) => id < maxPorts);
-  if (told.length === 0) return [{ console: true }];
+  // Announced before the recording began, if at all: whichever the recording has input for are there, and open.
+  if (told.length === 0)
+    return Array.from({ length: maxPorts }, () => ({
+      console: true,
+      ...(maxPorts > 1 ? { opened: true } : {}),
+    }));
   const last = Math.max(...told.map(({ id }) => id));
   return Array.from({ length: last + 1 }, (_, id): PortOptions => {
     const port = told.find((one) => one.id === id);

@@ -116,7 +116,7 @@ describe('what came from outside', () => {
     const alone = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 69);
     const elements = [element(first), element(Uint8Array.of(67, 68)), element(alone)];
     const text = (mergeable: boolean): string[] =>
-      framesOf({ transport: 1 }, elements, 12, mergeable).map((frame) => Buffer.from(frame).toString());
+      framesOf({ transport: 1 }, elements, 12, mergeable).map(({ frame }) => Buffer.from(frame).toString());
     expect(text(true)).toEqual(['ABCD', 'E']);
     expect(text(false)).toEqual(['AB', '', 'E']);
   });
