@@ -43,6 +43,8 @@ describe('trace record', () => {
       '--memory records in Dom0 itself, not over ssh',
       ['--domid', '1', '--memory', '--host', 'ssh://nowhere.invalid'],
     ],
+    ['--redact goes with --memory', ['--domid', '1', '--redact']],
+    ['--redact goes with --memory', ['--domid', '1', '--redact', '--memory=payload']],
     ["size '64MB' has no known unit", ['--domid', '1', '--flight', '64MB']],
     ['.*uprobe is none of ioreq, evtchn', ['--domid', '1', '--with', 'uprobe']],
     ['.*--buffer', ['--domid', '1', '--buffer', '1']],

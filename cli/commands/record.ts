@@ -41,6 +41,7 @@ interface Options {
   count: number;
   after: number;
   memory?: true | 'hashes' | 'payload';
+  redact?: true;
 }
 
 /** With memory nothing but what checks it against: latencies mean nothing then, and every hook costs. */
@@ -104,6 +105,7 @@ export function recordCommand(program: Command, cli: Cli): void {
           'length and hash (hashes); in Dom0 itself; slows the guest down',
       ).choices(['hashes', 'payload']),
     )
+    .option('--redact', 'with --memory: lengths and hashes only, the same as --memory=hashes')
     .option('--keep-raw', 'keep the raw files in DIR/raw')
     .option('--dry-run', 'print every file that would be written on the host with its value, and do nothing')
     .option('--cleanup', 'only remove what dead recorders left on the host')
@@ -163,7 +165,9 @@ async function recordDomain(cli: Cli, host: HostTransport, options: Options): Pr
   await runRecording(cli, host, view, plan, options);
 }
 
-function checkMemoryOptions({ memory, host, flight }: Options): void {
+function checkMemoryOptions({ memory, redact, host, flight }: Options): void {
+  if (redact === true && (memory === undefined || memory === 'payload'))
+    throw new TraceError('E_USAGE', '--redact goes with --memory, and not with --memory=payload');
   if (memory === undefined) return;
   if (host !== undefined)
     throw new TraceError('E_USAGE', '--memory records in Dom0 itself, not over ssh: run it there');
