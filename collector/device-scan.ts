@@ -3,6 +3,7 @@ import { TWO_32 } from '../trace/columns.ts';
 import { K } from '../trace/events.ts';
 import { NO_PID } from '../trace/ids.ts';
 import { DIR_READ, IOREQ_TYPE, ioreqDir, ioreqType } from '../trace/ioreq.ts';
+import { REC_TAG, type RecordingBatch } from '../trace/recording.ts';
 import {
   GUEST_VIRTIO_MMIO_BASE,
   GUEST_VIRTIO_MMIO_SIZE,
@@ -65,6 +66,16 @@ export class DeviceScan {
       counts[k]!++;
       const role = ROLE_OF_KIND[k]!;
       if (role !== ROLE.NONE) this.row(batch, i, role);
+    }
+  }
+
+  /** Reads of a recording of accesses: also those that its recorder put together, which are no events. */
+  recording(batch: RecordingBatch): void {
+    for (let i = 0; i < batch.length; i++) {
+      if (batch.tag[i] !== REC_TAG.READ) continue;
+      const addr = batch.addr[2 * i]! + batch.addr[2 * i + 1]! * TWO_32;
+      this.answered(addr, batch.value[2 * i]!);
+      this.recorded(addr, batch.value[2 * i]!);
     }
   }
 

@@ -303,6 +303,19 @@ describe('the output', () => {
 });
 
 describe('recorded accesses', () => {
+  it('tell what a device is, also where the recorder put them together', async () => {
+    const input = join(scratch, 'attached.jsonl');
+    writeFileSync(
+      input,
+      '{"t":"R","a":33554952,"s":4,"v":1,"synth":true,"i":0}\n{"t":"W","a":33555024,"s":4,"v":0,"i":1}\n',
+    );
+    const { manifest } = await run([input], fresh());
+    expect(manifest.sources[0]!.kinds).toEqual({ 'rec.write': 1 });
+    expect(manifest.devices.map(({ name, kind, base }) => [name, kind, base])).toEqual([
+      ['net0', 'net', 0x0200_0200],
+    ]);
+  });
+
   it('become events and a recording without loss', async () => {
     const input = join(ROOT, 'fixtures/raw/access-jsonl/virt-modern.jsonl');
     const out = fresh();

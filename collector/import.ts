@@ -188,7 +188,10 @@ class Importer {
       const out = loop.writer.addSource(facts);
       this.facts.push(facts);
       const recording = plan.hasRecording ? loop.writer.addRecording(plan.id) : undefined;
-      const decoder = plan.decoder(open, (batch) => recording?.append(batch));
+      const decoder = plan.decoder(open, (batch) => {
+        this.scan.recording(batch);
+        recording?.append(batch);
+      });
       const wanted = this.without('trace-points') ? new WithoutTracePoints(decoder) : decoder;
       const whole = await importSource(wanted, out, this.scan, loop);
       recording?.close();
