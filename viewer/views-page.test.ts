@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writePage } from '../analyzer/page/embed.ts';
+import type { PageReplay } from '../analyzer/page/page-format.ts';
 import type { PageSpans } from '../analyzer/page/page-spans.ts';
 import type { Report } from '../analyzer/report/document.ts';
 import { generateScenario } from '../fixtures/scenario/index.ts';
@@ -124,6 +125,37 @@ describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () =>
       }, text);
       expect(shapes, chart).toBeGreaterThan(5);
     }
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it('shows the stored replay, its strings as text', async () => {
+    const shown = join(dir, 'replayed.html');
+    const evil = '<img src=x onerror=alert(1)>';
+    const replay: PageReplay = {
+      target: `built-in ${evil}`,
+      level: 'rings and memory',
+      equal: false,
+      proven: false,
+      count: 3,
+      divergences: [
+        { step: 3026, where: 'blk0 queue 0 element 0', field: 'byte 5', expected: '0xc8', got: evil },
+      ],
+    };
+    const template = readFileSync(join(dir, 'index.html'), 'utf8');
+    await writePage(template, shown, { ...b, replay }, bSpans);
+    const { page, faults } = await open(browser, shown);
+    const cells = page.locator('#replay-table tbody td');
+    await cells.first().waitFor();
+    expect((await cells.allTextContents()).map((t) => t.replace(/^(\d)\s(\d{3})$/, '$1$2'))).toEqual([
+      '3026',
+      'blk0 queue 0 element 0 byte 5',
+      '0xc8',
+      evil,
+    ]);
+    expect(await page.locator('#replay-result').textContent()).toBe(
+      `⚠ Differs in 3 places: built-in ${evil}, rings and memory`,
+    );
     expect(faults).toEqual([]);
     await page.context().close();
   });

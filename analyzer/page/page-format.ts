@@ -115,6 +115,18 @@ export interface PageReport {
   };
   requests?: PageFamilyReport;
   warnings?: string[];
+  replay?: PageReplay;
+}
+
+/** What `trace replay` stored in the trace, as far as the page shows it. */
+export interface PageReplay {
+  target: string;
+  level: string;
+  equal: boolean;
+  proven: boolean;
+  count: number;
+  /** The first of them; `where` names device and register, or queue and element. */
+  divergences: { step: number; where: string; field: string; expected: string; got: string }[];
 }
 
 /** Where the report has a family's figures; undefined if it has none. */

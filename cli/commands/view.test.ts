@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -40,6 +40,15 @@ describe('trace view', () => {
     expect(html).not.toContain(PAGE_MARKER);
     expect(html).not.toMatch(/(src|href)="?https?:/);
     expect(statSync(page).size).toBe(Buffer.byteLength(html));
+  });
+
+  it.skipIf(!built)('leaves a damaged stored replay out, with a warning', async () => {
+    const dir = join(work, 'replayed');
+    writeSmallTrace(dir, [100]);
+    writeFileSync(join(dir, 'replay.json'), '{');
+    const { exit, err } = await trace('view', dir, '-o', join(work, 'replayed.html'));
+    expect(exit).toBe(0);
+    expect(err).toContain('warning: the stored replay is left out');
   });
 
   it.skipIf(!built)('serves the page until it is interrupted, and leaves nothing behind', async () => {

@@ -8,6 +8,7 @@ import { TraceError } from '../../trace/errors.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { Cli } from '../cli.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
+import { storedReplay } from '../output/replay-summary.ts';
 import { servePage } from '../page-server.ts';
 import { pageTemplate } from '../page-template.ts';
 import { integerOption } from './options.ts';
@@ -107,7 +108,13 @@ async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Pro
   for (const warning of report.warnings) cli.warn(warning);
   const [damage] = trace.damage;
   if (damage !== undefined) cli.exitCode = damage.exitCode;
-  return { report, families: [...families.values()] };
+  const replay = storedReplay(dir, (text) => {
+    cli.warn(text);
+  });
+  return {
+    report: replay === undefined ? report : { ...report, replay },
+    families: [...families.values()],
+  };
 }
 
 /** Serves the page from a temporary file until it is interrupted. */

@@ -71,6 +71,7 @@ function checkReport(report: Json): void {
     }
     for (const key of ['total', 'injection', 'host']) object(part[key] ?? {}, `$.report.${name}.${key}`);
   }
+  if (report['replay'] !== undefined) checkReplay(object(report['replay'], '$.report.replay'));
   const interrupts = report['interrupts'] as Json | undefined;
   const whole = '$.report.interrupts.end_to_end';
   const way = object(interrupts?.['end_to_end'] ?? {}, whole);
@@ -81,6 +82,15 @@ function checkReport(report: Json): void {
   }
   const injection = interrupts?.['injection'];
   if (injection !== undefined && injection !== null) checkReport({ mmio: injection });
+}
+
+function checkReplay(replay: Json): void {
+  for (const key of ['target', 'level']) text(replay[key], `$.report.replay.${key}`);
+  for (const item of list(replay['divergences'], '$.report.replay.divergences', 1000)) {
+    const divergence = object(item, '$.report.replay.divergences');
+    for (const key of ['where', 'field', 'expected', 'got'])
+      text(divergence[key], `$.report.replay.divergences.${key}`);
+  }
 }
 
 function checkTable(table: Json, path: string): void {

@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { SPAN_FAMILIES, type HostFacts } from '../../trace/manifest.ts';
 import { familyReport, type Loaded } from '../data.ts';
 import { count, duration, FAMILY_TITLE, safeText } from '../format.ts';
+import { Replay } from './replay.tsx';
 
 const HOST: readonly [keyof HostFacts, string][] = [
   ['xenVersion', 'Xen'],
@@ -30,6 +31,7 @@ export function About({ loaded }: { loaded: Loaded }): JSX.Element {
         </p>
       ))}
       {typeof report.clock?.warning === 'string' && <p class="warning">⚠ {safeText(report.clock.warning)}</p>}
+      {report.replay !== undefined && <Replay replay={report.replay} />}
       <h3>Left out of the figures</h3>
       {left.length === 0 ? (
         <p class="hint">No span.</p>

@@ -1,0 +1,55 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { PageReplay } from '../../analyzer/page/page-format.ts';
+import { isTraceError, TraceError } from '../../trace/errors.ts';
+import { JsonValue } from '../../trace/json-check.ts';
+
+const FILE = 'replay.json';
+const MOST_BYTES = 64 << 20;
+const SHOWN = 200;
+
+/** The result of the last replay that is stored in a trace directory; undefined without one. A damaged one is a warning. */
+export function storedReplay(dir: string, warn: (text: string) => void): PageReplay | undefined {
+  const path = join(dir, FILE);
+  if (!existsSync(path)) return undefined;
+  try {
+    if (statSync(path).size > MOST_BYTES)
+      throw new TraceError('E_TRACE_DAMAGED', 'too large', { source: path });
+    return summary(new JsonValue(JSON.parse(readFileSync(path, 'utf8')), '$', path));
+  } catch (error) {
+    const why = isTraceError(error) ? error.message : `${path}: ${(error as Error).message}`;
+    warn(`the stored replay is left out: ${why}`);
+    return undefined;
+  }
+}
+
+function summary(result: JsonValue): PageReplay {
+  result.get('format').oneOf(['ioreq-trace-replay']);
+  const all = result.get('divergences').list((one) => one);
+  return {
+    target: result.get('target').text(1000),
+    level: result.get('level').text(1000),
+    equal: result.get('equal').flag(),
+    proven: result.get('proven').flag(),
+    count: result.get('divergenceCount').integer(0),
+    divergences: all.slice(0, SHOWN).map((one) => ({
+      step: one.get('step').integer(0),
+      where: where(one),
+      field: one.get('field').text(1000),
+      expected: one.get('expected').text(1000),
+      got: one.get('got').text(1000),
+    })),
+  };
+}
+
+/** 'blk0 InterruptStatus', 'net0 queue 1 element 7'. */
+function where(divergence: JsonValue): string {
+  const parts = [divergence.get('device').text(1000)];
+  const register = divergence.maybe('register', (name) => name.text(1000));
+  const queue = divergence.maybe('queue', (n) => n.integer(0));
+  const element = divergence.maybe('element', (n) => n.integer(0));
+  if (register !== undefined) parts.push(register);
+  if (queue !== undefined) parts.push(`queue ${queue}`);
+  if (element !== undefined) parts.push(`element ${element}`);
+  return parts.join(' ');
+}
