@@ -17,6 +17,9 @@ export const HOOK_SETS: readonly HookSet[] = [
   { name: 'nopoints', title: 'default without points', words: ['--without', 'points'], pointsOnly: true },
   { name: 'live', title: 'default, live line drawn', words: [], live: true },
   { name: 'lean', title: 'default without returns, sched, xen', words: ['--without', 'returns,sched,xen'] },
+  { name: 'noreturns', title: 'default without returns', words: ['--without', 'returns'] },
+  { name: 'nosched', title: 'default without sched', words: ['--without', 'sched'] },
+  { name: 'noxen', title: 'default without xen', words: ['--without', 'xen'] },
   { name: 'xen', title: 'only xen', words: ['--hooks', 'xen'] },
   { name: 'qemu', title: "default and QEMU's own trace events", words: ['--with', 'qemu'] },
   {

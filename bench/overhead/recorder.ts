@@ -16,7 +16,7 @@ import type { HookSet } from './hook-sets.ts';
 const BUNDLE = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', '..', 'dist', 'trace.mjs');
 const BOARD_SCRIPT = '/root/agent.sh';
 
-export function recorderTmp(work: string): string {
+function recorderTmp(work: string): string {
   return join(work, 't');
 }
 

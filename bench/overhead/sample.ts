@@ -1,7 +1,6 @@
-import { readFileSync, readdirSync } from 'node:fs';
 import type { Guest, XenHost } from '../../fixtures/xen-on-arm/types.ts';
 import type { HookSet } from './hook-sets.ts';
-import { OverheadRecorder, recorderTmp } from './recorder.ts';
+import { OverheadRecorder } from './recorder.ts';
 
 /** What one run of the guest's work showed. CPU seconds are of the emulated board unless said otherwise. */
 export interface Sample {
@@ -9,9 +8,8 @@ export interface Sample {
   readsPerSecond: number;
   /** CPU time of Dom0 a read, us: device model, kernel, and recorder if there is one. */
   dom0UsPerRead: number;
-  /** CPU seconds of the recorder's processes a second: on the board, and on this machine (ssh included). */
+  /** CPU seconds of the recorder's processes on the board a second. */
   recorderBoard: number;
-  recorderHere: number;
   /** Rows of the trace; 0 without one. */
   events: number;
 }
@@ -26,7 +24,6 @@ export interface Quad {
 interface Ticks {
   dom0: number;
   board: number;
-  here: number;
 }
 
 /** Unit of /proc/stat and /proc/PID/stat, Hz: fixed by the ABI on both sides (Linux, USER_HZ). */
@@ -66,11 +63,11 @@ export class Bed {
     const { host, guest, work, reads } = this;
     const recorder =
       set === undefined ? undefined : await OverheadRecorder.start(host, guest, work, set, this.runs++);
-    const before = await this.ticks(recorder);
+    const before = await this.ticks();
     const script = `u() { cut -d' ' -f1 /proc/uptime; }
 u; dd if=/dev/vda of=/dev/null bs=4096 count=${reads} iflag=direct 2>/dev/null; u`;
     const [start = NaN, end = NaN] = (await guest.exec(script, 600_000)).trim().split('\n').map(Number);
-    const after = await this.ticks(recorder);
+    const after = await this.ticks();
     const events = (await recorder?.stop()) ?? 0;
     const seconds = end - start;
     const spent = (what: keyof Ticks): number => (after[what] - before[what]) / USER_HZ;
@@ -78,33 +75,13 @@ u; dd if=/dev/vda of=/dev/null bs=4096 count=${reads} iflag=direct 2>/dev/null; 
       readsPerSecond: reads / seconds,
       dom0UsPerRead: (1e6 * spent('dom0')) / reads,
       recorderBoard: recorder === undefined ? 0 : spent('board') / seconds,
-      recorderHere: recorder === undefined ? 0 : spent('here') / seconds,
       events,
     };
   }
 
-  private async ticks(recorder: OverheadRecorder | undefined): Promise<Ticks> {
+  private async ticks(): Promise<Ticks> {
     const { stdout } = await this.host.exec(TICKS);
     const [dom0 = NaN, board = NaN] = stdout.trim().split(' ').map(Number);
-    return { dom0, board, here: recorder === undefined ? 0 : ticksHere(recorderTmp(this.work)) };
+    return { dom0, board };
   }
-}
-
-/** CPU ticks of all processes of this machine that name the folder: in their words or in TMPDIR. */
-function ticksHere(folder: string): number {
-  let sum = 0;
-  for (const pid of readdirSync('/proc')) {
-    if (!/^\d+$/.test(pid)) continue;
-    try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
-      if (!words.includes(folder) && !readFileSync(`/proc/${pid}/environ`, 'latin1').includes(folder))
-        continue;
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      sum += Number(fields[11]) + Number(fields[12]);
-    } catch {
-      // It ended, or is not ours.
-    }
-  }
-  return sum;
 }
