@@ -12,6 +12,9 @@ debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-uti
 cached=${XDG_CACHE_HOME:-$HOME/.cache}/ioreq-trace/replay-qemu/qemu-system-aarch64
 [ -x "$cached" ] || bash replayer/targets/testing/fetch-qemu.sh >/dev/null 2>&1 || echo 'no newer QEMU could be fetched' >&2
 
+# ClickHouse's engine for the tests of the server, in the cache too (550 MB; the tool itself never needs it).
+sh fixtures/clickhouse/install.sh >/dev/null 2>&1 || echo 'no ClickHouse engine could be installed' >&2
+
 say build
 npm run -s build
 say types
