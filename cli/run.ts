@@ -3,6 +3,7 @@ import { TraceError, isTraceError } from '../trace/errors.ts';
 import type { CliStreams } from './cli.ts';
 import { Cli } from './cli.ts';
 import { COMMANDS } from './commands/index.ts';
+import { HELP } from './describe/help.ts';
 import { toolVersion } from './version.ts';
 
 /** Runs one command line (without node and script); gives the exit code. Never throws. */
@@ -27,17 +28,20 @@ export async function run(args: readonly string[], streams: CliStreams): Promise
 
 /** Commander writes through the streams, its errors as ours, and never ends the process. */
 function quiet(command: Command, { streams }: Cli): void {
-  command.exitOverride().configureOutput({
-    writeOut: streams.stdout,
-    writeErr: streams.stderr,
-    outputError(text, write) {
-      const line = text
-        .replace(/^error: /, '')
-        .trim()
-        .replace(/\s*\n\s*/g, ' ');
-      write(`trace: E_USAGE: ${line}\n`);
-    },
-  });
+  command
+    .exitOverride()
+    .configureHelp(HELP)
+    .configureOutput({
+      writeOut: streams.stdout,
+      writeErr: streams.stderr,
+      outputError(text, write) {
+        const line = text
+          .replace(/^error: /, '')
+          .trim()
+          .replace(/\s*\n\s*/g, ' ');
+        write(`trace: E_USAGE: ${line}\n`);
+      },
+    });
 }
 
 function usageExit(error: CommanderError): number {

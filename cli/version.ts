@@ -17,3 +17,6 @@ export function toolVersion(): string {
 }
 
 export const TOOL_NAME = 'ioreq-trace';
+
+/** Date of the manual pages: of the release, or of the last change to what they say. */
+export const RELEASE_DATE = '2026-11-23';
