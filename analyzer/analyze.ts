@@ -1,7 +1,8 @@
+import type { AxisLine } from '../trace/axis.ts';
 import { traceAxis } from '../trace/axis.ts';
 import { TWO_32 } from '../trace/columns.ts';
 import { DIR_READ, DIR_WRITE } from '../trace/ioreq.ts';
-import type { SourceFacts } from '../trace/manifest.ts';
+import type { Manifest, SourceFacts } from '../trace/manifest.ts';
 import type { SpanPlan } from '../trace/spans.ts';
 import { NO_DEVICE, SPAN_FLAG } from '../trace/spans.ts';
 import { REG_INTERRUPT_STATUS, REG_QUEUE_NOTIFY } from '../trace/virtio-mmio.ts';
@@ -38,7 +39,7 @@ import { Histogram } from './stats/histogram.ts';
 import type { TimedStream } from './streams.ts';
 import { walk } from './streams.ts';
 import type { TraceView } from './view.ts';
-import { timedStreams } from './view.ts';
+import { streamOf, timedStreams } from './view.ts';
 
 /** What the passes counted, beside the spans they gave out. */
 export interface PassResults {
@@ -108,6 +109,7 @@ export function runPasses(
       ? undefined
       : new Injections(devices, injectionSink, scouted.xenLosses, states);
   const xenCovers = covered(xen, xenFacts);
+  const dom0Covers = covered(dom0, dom0Facts);
   const recordingEdges = new RecordingEdges(scouted.vcpus, shown(hooks));
   const interruptSink = new SpanSink(interrupt, consumers);
   const interrupts = new Interrupts({
@@ -166,7 +168,7 @@ export function runPasses(
           hasXen: xen !== undefined && (hooks.runstates || hooks.tracePoints),
           hasDom0: dom0 !== undefined && hooks.notify,
           xenCovers,
-          dom0Covers: covered(dom0, dom0Facts),
+          dom0Covers,
           edges: recordingEdges,
           tolerance: (manifest.clock?.maxErrorNs ?? 0) + DESCHEDULE_SLACK_NS,
           listener: {
@@ -209,8 +211,9 @@ export function runPasses(
           waits.queues[v]!,
           ioreqs.queues[v]!,
           watermark - SETTLE_NS,
-          waits.openSince(v),
-          ioreqs.kernelOpenSince(v),
+          // Behind a side's last record nothing ends what is open there: the other side would be held for ever.
+          watermark > xenCovers[1] ? NaN : waits.openSince(v),
+          watermark > dom0Covers[1] ? NaN : ioreqs.kernelOpenSince(v),
         );
       }
       interrupts.settle();
@@ -248,31 +251,41 @@ export function runPasses(
 }
 
 /** Xen marks a vCPU descheduled after the event was sent: Dom0 may have seen it that much earlier. */
-const DESCHEDULE_SLACK_NS = 50_000;
+export const DESCHEDULE_SLACK_NS = 50_000;
 /** An ioreq's fetched content stands at most this far behind its NOTIFY in the ring buffer. */
-const SETTLE_NS = 2e6;
+export const SETTLE_NS = 2e6;
 /** Requests are written out this far behind the watermark: by then their notifies are joined. */
 const REQUEST_LAG_NS = 40e6;
 
-/**
- * The device model's log, if Dom0's events hold no contents of ioreqs (or no time of their service, and the log
- * has it) and the log has as many ioreqs as one thread answered.
- */
 function logContents(
   view: TraceView,
   dom0: SourceFacts | undefined,
   scouted: Scouted,
 ): LogContents | undefined {
+  const chosen = chosenLog(view.manifest, dom0, scouted);
+  if (chosen === undefined) return undefined;
+  return new LogContents(streamOf(view, chosen.log.id), chosen.line, chosen.timesOnly);
+}
+
+/**
+ * The device model's log, if Dom0's events hold no contents of ioreqs (or no time of their service, and the log
+ * has it) and the log has as many ioreqs as one thread answered. `line`: undefined if it has no place on the axis.
+ */
+export function chosenLog(
+  manifest: Manifest,
+  dom0: SourceFacts | undefined,
+  scouted: Pick<Scouted, 'pids' | 'answers'>,
+): { log: SourceFacts; line: AxisLine | undefined; timesOnly: boolean } | undefined {
   if (scouted.pids.length !== 1 || scouted.answers === 0 || kinds(dom0, 'dm.ioreq') > 0) return undefined;
-  const { sources, logClock } = view.manifest;
+  const { sources, logClock } = manifest;
   const logs = sources.filter((s) => s.id !== dom0?.id && kinds(s, 'dm.ioreq') === scouted.answers);
   const log = logs.find((s) => s.id === logClock?.log) ?? logs[0];
   if (log === undefined) return undefined;
-  const line = traceAxis(view.manifest).line(log.id);
+  const line = traceAxis(manifest).line(log.id);
   const timesOnly = kinds(dom0, 'dom0.ioreq_answered') > 0;
   // A stamped log that found no place has a clock that jumped: its rows, sorted by stamp, may not be in order.
   if (line === undefined && (timesOnly || log.clock.unit !== 'none')) return undefined;
-  return new LogContents(view.source(log.id).batches(), line, timesOnly);
+  return { log, line, timesOnly };
 }
 
 /** Where no timed source shows the content of a single access: what the largest untimed one holds. */
@@ -288,7 +301,7 @@ function untimedAccesses(
   const sources = view.manifest.sources.filter((s) => !used.includes(s.id) && size(s) > 0);
   const [largest] = sources.sort((a, b) => size(b) - size(a));
   if (largest === undefined) return timed;
-  return countUntimed(view.source(largest.id).batches(), devices);
+  return countUntimed(streamOf(view, largest.id), devices);
 }
 
 /** What of an ioreq the sources of a trace can show. */

@@ -6,7 +6,17 @@ import type { TimedStream } from './streams.ts';
 /** What the analyzer needs of a trace: openTrace's result fits, and so does one in memory. */
 export interface TraceView {
   readonly manifest: Manifest;
-  source(id: string): { batches(): Iterable<EventColumns> };
+  source(id: string): {
+    batches(): Iterable<EventColumns>;
+    /** Cheaper, where there is such a way: a batch is valid until the next one. */
+    stream?(): Iterable<EventColumns>;
+  };
+}
+
+/** The events of a source for one walk over them: a batch is valid until the next one. */
+export function streamOf(view: TraceView, id: string): Iterable<EventColumns> {
+  const source = view.source(id);
+  return source.stream?.() ?? source.batches();
 }
 
 /** Formats of Dom0's kernel trace, best first: raw pages have every field in full. */
@@ -29,7 +39,7 @@ export function timedStreams(view: TraceView): {
     if (facts === undefined) return undefined;
     const line = axis.line(facts.id);
     if (line === undefined) return undefined;
-    return { id: facts.id, line, batches: () => view.source(facts.id).batches() };
+    return { id: facts.id, line, batches: () => streamOf(view, facts.id) };
   };
   const xen = timed(largest(manifest.sources.filter((s) => s.format === 'xentrace')));
   const dom0Sources = manifest.sources.filter((s) => DOM0_FORMATS.includes(s.format) && s.rows > 0);

@@ -91,7 +91,7 @@ function writeAll(fd: number, pieces: Uint8Array[]): void {
  * An Arrow IPC stream writer that hands every piece to `put` at once. The library's own sink queues without
  * back-pressure (a 630 MB file held 676 MB); like this memory stays flat.
  */
-class DirectStreamWriter extends RecordBatchStreamWriter {
+export class DirectStreamWriter extends RecordBatchStreamWriter {
   private readonly put: (bytes: Uint8Array) => void;
 
   constructor(schema: Schema, put: (bytes: Uint8Array) => void) {

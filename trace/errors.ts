@@ -22,6 +22,12 @@ export const ERROR_CODES = {
   E_NO_DOMAIN: { exit: 6, meaning: 'the live host has no such domain, or nothing serves it' },
   E_NOT_REPLAYABLE: { exit: 3, meaning: 'the recording lacks what a replay needs' },
   E_TARGET: { exit: 7, meaning: 'a device model that a replay drives is missing, ended or does not answer' },
+  E_SERVER: { exit: 8, meaning: 'the database server cannot be reached, does not answer, or refused' },
+  E_SERVER_VERSION: { exit: 8, meaning: 'the database server is too old' },
+  E_SCHEMA_VERSION: {
+    exit: 5,
+    meaning: 'the tables on the database server were made by a newer version than is known',
+  },
   E_INTERNAL: { exit: 70, meaning: 'a fault in ioreq-trace itself' },
 } as const satisfies Record<string, { exit: number; meaning: string }>;
 

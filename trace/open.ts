@@ -8,7 +8,7 @@ import { checkManifest } from './manifest-check.ts';
 import type { Manifest, SourceFacts } from './manifest.ts';
 import { FORMAT_VERSION, MANIFEST_FILE } from './manifest.ts';
 import type { EventScan } from './reader.ts';
-import { readEvents, scanEvents } from './reader.ts';
+import { readEvents, scanEvents, streamEvents } from './reader.ts';
 import type { RecordingBatch } from './recording.ts';
 import { readRecording } from './recording-reader.ts';
 import { systemReason } from './replace-file.ts';
@@ -26,6 +26,11 @@ export interface OpenSource {
   readonly scan: EventScan;
   /** Every whole batch in order. Each call reads the file anew; batches stay valid. */
   batches(): Iterable<EventColumns>;
+  /**
+   * The same for one walk over a long trace, in constant memory: a batch is valid until the next one, and its columns
+   * are read from the file when they are first asked for (which can throw E_UNREADABLE, E_TRACE_DAMAGED).
+   */
+  stream(): Iterable<EventColumns>;
 }
 
 export interface OpenTrace {
@@ -117,6 +122,7 @@ function openSource(
     warnings.push(`${scan.damage.code}: ${scan.damage.message}; ${scan.rows} rows before it can be read`);
     if (manifest.complete) damage.push(scan.damage);
   }
+  const toPresent = upgraded.batch;
   return {
     facts,
     scan,
@@ -124,7 +130,17 @@ function openSource(
       const input = openInput(path);
       if (input === undefined) return;
       try {
-        for (const batch of readEvents(input)) yield upgraded.batch?.(batch) ?? batch;
+        for (const batch of readEvents(input)) yield toPresent?.(batch) ?? batch;
+      } finally {
+        input.close();
+      }
+    },
+    *stream() {
+      const input = openInput(path);
+      if (input === undefined) return;
+      try {
+        if (toPresent === undefined) yield* streamEvents(input);
+        else for (const batch of readEvents(input)) yield toPresent(batch);
       } finally {
         input.close();
       }

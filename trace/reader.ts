@@ -3,6 +3,7 @@ import type { EventColumnName } from './arrow/event-schema.ts';
 import type { BatchMessage, SchemaMessage } from './arrow/message.ts';
 import { FrameReader } from './arrow/stream.ts';
 import type { ByteInput } from './bytes/input.ts';
+import { StreamedColumns } from './column-stream.ts';
 import type { EventColumns } from './columns.ts';
 import { TraceError, isTraceError } from './errors.ts';
 
@@ -72,6 +73,24 @@ export function* readEvents(input: ByteInput): Generator<EventColumns, void, und
       throw error;
     }
     yield batch;
+  }
+}
+
+/**
+ * The same batches for one walk over a long file: always the one object, whose columns are read when they are asked
+ * for and are valid until the next batch. Gives nothing if the very schema is bad; reading a column can throw
+ * (StreamedColumns).
+ */
+export function* streamEvents(input: ByteInput): Generator<StreamedColumns, void, undefined> {
+  const frames = new FrameReader(input);
+  try {
+    const batch = new StreamedColumns(input, readEventSchema(frames, input).places);
+    for (let frame = frames.next(); frame !== undefined; frame = frames.next()) {
+      batch.move(frame.message as BatchMessage, frame.bodyAt);
+      yield batch;
+    }
+  } catch (error) {
+    if (!isTraceError(error)) throw error;
   }
 }
 

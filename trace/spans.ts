@@ -170,4 +170,23 @@ export class StageLengths {
     const net = this.net[k]!;
     return net < 0 ? length : length - columns.preempted[net]![i]!;
   }
+  /** `ns` of stage `k` for the first `n` of `rows`, into `out`. */
+  column(
+    columns: Pick<SpanBatch, 'at' | 'preempted'>,
+    k: number,
+    rows: Int32Array,
+    n: number,
+    out: Float64Array,
+  ): void {
+    const from = this.from[k]!;
+    if (from < 0) {
+      for (let r = 0; r < n; r++) out[r] = this.ns(columns, k, rows[r]!);
+      return;
+    }
+    const begin = columns.at[from]!;
+    const end = columns.at[this.to[k]!]!;
+    const lost = this.net[k]! < 0 ? undefined : columns.preempted[this.net[k]!]!;
+    if (lost === undefined) for (let r = 0; r < n; r++) out[r] = end[rows[r]!]! - begin[rows[r]!]!;
+    else for (let r = 0; r < n; r++) out[r] = end[rows[r]!]! - begin[rows[r]!]! - lost[rows[r]!]!;
+  }
 }

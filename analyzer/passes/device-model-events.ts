@@ -4,12 +4,20 @@ import { K } from '../../trace/events.ts';
 import { NO_DEVICE } from '../../trace/spans.ts';
 import type { DeviceMap } from './device-map.ts';
 import type { Dom0Ioreqs } from './dom0-ioreqs.ts';
+import { IOREQ_KINDS } from './dom0-ioreqs.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { Requests } from './requests.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
 const { DM_BLK_DONE, DM_NOTIFY, DM_QUEUE_NOTIFY, DM_SET_IRQ, DM_SET_STATUS, DOM0_IRQFD, DOM0_SET_IRQ_LEVEL } =
   K;
+
+/** 1 for the kinds that a pass looks at. Kinds are below 400 (events.ts); the mask keeps the index inside. */
+const KIND_MASK = 511;
+const WANTED = new Uint8Array(KIND_MASK + 1);
+WANTED.fill(1, DM_QUEUE_NOTIFY, DM_BLK_DONE + 1);
+for (const k of [...IOREQ_KINDS, DM_SET_IRQ, DOM0_IRQFD, DOM0_SET_IRQ_LEVEL]) WANTED[k] = 1;
+const SELECT_ROWS = 1024;
 
 /** Dom0's rows, dealt to the passes in one loop because each needs what the one before just learned. */
 export class DeviceModelEvents {
@@ -22,6 +30,8 @@ export class DeviceModelEvents {
   /** Without dm_op probes the device model's own trace tells of raises. */
   private readonly raisesFromTrace: boolean;
   private notifying: number = NO_DEVICE;
+  /** Scratch of `select`. */
+  private readonly wanted = new Int32Array(SELECT_ROWS);
 
   constructor(
     domid: number | undefined,
@@ -41,39 +51,48 @@ export class DeviceModelEvents {
   }
 
   rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
-    const { ts } = batch;
     const { scale, shift } = line;
-    const { kind, arg0, arg1 } = batch;
+    const { ts, kind } = batch;
+    const { wanted: rows } = this;
     let begin = from;
-    for (let i = from; i < to; i++) {
-      const k = kind[i]!;
-      if (k === DOM0_SET_IRQ_LEVEL || k === DOM0_IRQFD) {
-        const spi = arg0[i]!;
-        const ours = this.domid === undefined || batch.domid[i] === this.domid;
-        if (!ours || arg1[i] !== 1 || spi >= this.deviceOfSpi.length) continue;
-        this.raised(this.deviceOfSpi[spi]!, ts[i]! * scale + shift, k === DOM0_IRQFD);
-      } else if (k === DM_SET_IRQ) {
-        if (!this.raisesFromTrace || arg1[i] !== 1) continue;
-        const spi = arg0[i]!;
-        this.raised(
-          spi > 0 && spi < this.deviceOfSpi.length ? this.deviceOfSpi[spi]! : this.notifying,
-          ts[i]! * scale + shift,
-          false,
-        );
-      } else if (k >= DM_QUEUE_NOTIFY && k <= DM_BLK_DONE) {
-        // The ioreqs up to here tell which one the device model is serving.
-        this.ioreqs.rows(batch, line, begin, i);
-        begin = i;
-        if (k === DM_SET_STATUS) this.setStatus(batch, i);
-        else {
+    while (begin < to) {
+      const end = Math.min(to, begin + rows.length);
+      const n = this.select(kind, begin, end);
+      begin = end;
+      for (let r = 0; r < n; r++) {
+        const i = rows[r]!;
+        const k = kind[i]!;
+        const t = ts[i]! * scale + shift;
+        if (k === DOM0_SET_IRQ_LEVEL || k === DOM0_IRQFD) {
+          if (this.domid !== undefined && batch.domid[i] !== this.domid) continue;
+          const spi = batch.arg0[i]!;
+          if (batch.arg1[i] !== 1 || spi >= this.deviceOfSpi.length) continue;
+          this.raised(this.deviceOfSpi[spi]!, t, k === DOM0_IRQFD);
+        } else if (k === DM_SET_IRQ) {
+          if (!this.raisesFromTrace || batch.arg1[i] !== 1) continue;
+          const spi = batch.arg0[i]!;
+          const known = spi > 0 && spi < this.deviceOfSpi.length;
+          this.raised(known ? this.deviceOfSpi[spi]! : this.notifying, t, false);
+        } else if (k === DM_SET_STATUS) this.setStatus(batch, i);
+        else if (k >= DM_QUEUE_NOTIFY && k <= DM_BLK_DONE) {
           if (k === DM_NOTIFY) {
             this.notifying = this.requests.deviceOf(batch.addr[2 * i]!, batch.addr[2 * i + 1]!);
           }
-          this.requests.event(batch, i, ts[i]! * scale + shift);
-        }
+          this.requests.event(batch, i, t);
+        } else this.ioreqs.row(batch, i, k, t);
       }
     }
-    this.ioreqs.rows(batch, line, begin, to);
+  }
+
+  /** Indices of the rows that a pass looks at, into `wanted`; without a branch, as in HypervisorEvents. */
+  private select(kind: Uint16Array, begin: number, end: number): number {
+    const { wanted } = this;
+    let n = 0;
+    for (let i = begin; i < end; i++) {
+      wanted[n] = i;
+      n += WANTED[kind[i]! & KIND_MASK]!;
+    }
+    return n;
   }
 
   private raised(device: number, t: number, inKernel: boolean): void {

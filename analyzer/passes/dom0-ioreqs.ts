@@ -1,4 +1,3 @@
-import type { AxisLine } from '../../trace/axis.ts';
 import { K } from '../../trace/events.ts';
 import { DIR_WRITE, IOREQ_STATE, IOREQ_TYPE, ioreqDir, ioreqState, ioreqType } from '../../trace/ioreq.ts';
 import { SPAN_FLAG } from '../../trace/spans.ts';
@@ -21,6 +20,18 @@ const {
   DOM0_IOREQ_ANSWERED,
 } = K;
 
+/** The kinds that tell of ioreqs. */
+export const IOREQ_KINDS: readonly number[] = [
+  DM_IOREQ,
+  DM_IOREQ_READ_DONE,
+  DOM0_EVTCHN_IRQ,
+  DOM0_EVTCHN_NOTIFY,
+  DOM0_EVTCHN_READ,
+  DOM0_EVTCHN_WRITE,
+  DOM0_IOEVENTFD,
+  DOM0_IOEVENTFD_RET,
+  DOM0_IOREQ_ANSWERED,
+];
 const CONTENT = [D.ADDR_LO, D.ADDR_HI, D.DATA_LO, D.INFO];
 const NO_SLOT = -1;
 const NO_LANE = -1;
@@ -105,43 +116,37 @@ export class Dom0Ioreqs {
     this.servicedBy = new Float64Array(this.pids.length);
   }
 
-  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
-    const { ts } = batch;
-    const { scale, shift } = line;
-    const kind = batch.kind;
-    for (let i = from; i < to; i++) {
-      const k = kind[i]!;
-      if (k < DOM0_EVTCHN_IRQ || k > DM_IOREQ_READ_DONE) continue;
-      switch (k) {
-        case DOM0_EVTCHN_IRQ:
-          this.interrupt(batch.arg1[i]!, batch.cpu[i]!, ts[i]! * scale + shift);
-          break;
-        case DOM0_EVTCHN_READ:
-          this.read(batch.pid[i]!, ts[i]! * scale + shift);
-          break;
-        case DOM0_EVTCHN_WRITE:
-          this.unmask(batch.pid[i]!, batch.arg1[i]!);
-          break;
-        case DM_IOREQ:
-          this.service(batch, i, ts[i]! * scale + shift);
-          break;
-        case DM_IOREQ_READ_DONE:
-          this.readDone(batch, i);
-          break;
-        case DOM0_EVTCHN_NOTIFY:
-          this.answer(batch.pid[i]!, batch.arg1[i]!, ts[i]! * scale + shift);
-          break;
-        case DOM0_IOREQ_ANSWERED:
-          this.fetched(batch, i);
-          break;
-        case DOM0_IOEVENTFD:
-          this.kernelLooks(batch, i, ts[i]! * scale + shift);
-          break;
-        case DOM0_IOEVENTFD_RET:
-          this.kernelDone(batch.cpu[i]! & CPU_MASK, batch.data[2 * i]!);
-          break;
-        default:
-      }
+  /** Row `i` of `batch`, of kind `k` at `t`, axis ns; kinds that are not of IOREQ_KINDS do nothing. */
+  row(batch: EventColumns, i: number, k: number, t: number): void {
+    switch (k) {
+      case DOM0_EVTCHN_IRQ:
+        this.interrupt(batch.arg1[i]!, batch.cpu[i]!, t);
+        break;
+      case DOM0_EVTCHN_READ:
+        this.read(batch.pid[i]!, t);
+        break;
+      case DOM0_EVTCHN_WRITE:
+        this.unmask(batch.pid[i]!, batch.arg1[i]!);
+        break;
+      case DM_IOREQ:
+        this.service(batch, i, t);
+        break;
+      case DM_IOREQ_READ_DONE:
+        this.readDone(batch, i);
+        break;
+      case DOM0_EVTCHN_NOTIFY:
+        this.answer(batch.pid[i]!, batch.arg1[i]!, t);
+        break;
+      case DOM0_IOREQ_ANSWERED:
+        this.fetched(batch, i);
+        break;
+      case DOM0_IOEVENTFD:
+        this.kernelLooks(batch, i, t);
+        break;
+      case DOM0_IOEVENTFD_RET:
+        this.kernelDone(batch.cpu[i]! & CPU_MASK, batch.data[2 * i]!);
+        break;
+      default:
     }
   }
 

@@ -24,6 +24,12 @@ export class LossWindows {
     return this.from.length;
   }
 
+  /** Begins and ends of the windows, axis ns, merged and sorted. */
+  bounds(): { from: readonly number[]; to: readonly number[] } {
+    this.seal();
+    return { from: this.from, to: this.to };
+  }
+
   /** Whether [start, end] has an instant in common with a window. */
   touches(start: number, end: number): boolean {
     if (this.from.length === 0) return false;

@@ -3,14 +3,14 @@ import { IOREQ_TYPE, ioreqDir, ioreqSize, ioreqType } from '../../trace/ioreq.ts
 import { DIR_UNKNOWN, NO_DEVICE, NO_KEY, SPAN_FLAG } from '../../trace/spans.ts';
 import { REG_INTERRUPT_STATUS, REG_QUEUE_NOTIFY } from '../../trace/virtio-mmio.ts';
 import type { DeviceMap } from './device-map.ts';
-import { D } from './dom0-record.ts';
+import { D, D_WIDTH } from './dom0-record.ts';
 import type { LossWindows } from './loss-windows.ts';
 import type { MmioMark } from './plans.ts';
 import type { RecordQueue } from './record-queue.ts';
 import type { RecordingEdges } from './recording-edges.ts';
 import { SEEN } from './recording-edges.ts';
 import type { SpanSink } from './span-sink.ts';
-import { X } from './xen-waits.ts';
+import { X, X_WIDTH } from './xen-waits.ts';
 
 /** Told of every joined access: what interrupts and requests are made of. */
 export interface AccessListener {
@@ -43,6 +43,14 @@ export interface JoinCounts {
    */
   early: number;
 }
+
+// As the module's own constants: the JIT does not take exported ones for constant.
+const { ADDR_HI: X_ADDR_HI, ADDR_LO: X_ADDR_LO, DATA_LO: X_DATA_LO, END: X_END, INFO: X_INFO } = X;
+const { OFFLINE: X_OFFLINE, PREEMPTED: X_PREEMPTED, SEND: X_SEND, START: X_START } = X;
+const { ADDR_HI: D_ADDR_HI, ADDR_LO: D_ADDR_LO, DATA_LO: D_DATA_LO, END: D_END, FLAGS: D_FLAGS } = D;
+const { INFO: D_INFO, SEQ: D_SEQ, START: D_START } = D;
+/** A record of nothing seen, of either side. */
+const NOTHING = new Float64Array(Math.max(X_WIDTH, D_WIDTH)).fill(NaN);
 
 const XEN_FIELD: Partial<Record<MmioMark, number>> = {
   trap: X.TRAP,
@@ -89,6 +97,8 @@ export class MmioJoin {
   private readonly xenCovers: readonly [number, number];
   private readonly dom0Covers: readonly [number, number];
   private readonly edges: RecordingEdges;
+  private readonly totalFrom: number;
+  private readonly totalTo: number;
 
   constructor(options: {
     sink: SpanSink;
@@ -117,6 +127,8 @@ export class MmioJoin {
     this.xenCovers = options.xenCovers;
     this.dom0Covers = options.dom0Covers;
     this.edges = options.edges;
+    this.totalFrom = options.sink.plan.totalFrom;
+    this.totalTo = options.sink.plan.totalTo;
   }
 
   /**
@@ -138,11 +150,24 @@ export class MmioJoin {
       const hasX = xen.length > 0;
       const hasD = dom0.length > 0;
       if (hasX && hasD) {
-        if (xen.get(0, X.END) + tolerance < dom0.get(0, D.START)) this.emit(vcpu, xen, undefined);
-        else if (dom0.get(0, D.END) + tolerance < xen.get(0, X.START)) this.emit(vcpu, undefined, dom0);
-        else if (undecided(xen, dom0) && latestEnd(xen, dom0) + tolerance >= watermark) return;
-        else if (overlap(xen, 0, dom0, 1) > overlap(xen, 0, dom0, 0)) this.emit(vcpu, undefined, dom0);
-        else if (overlap(xen, 1, dom0, 0) > overlap(xen, 0, dom0, 0)) this.emit(vcpu, xen, undefined);
+        const x = xen.values;
+        const d = dom0.values;
+        const xAt = xen.offset(0);
+        const dAt = dom0.offset(0);
+        const shared = overlap(x, xAt, d, dAt);
+        if (x[xAt + X_END]! + tolerance < d[dAt + D_START]!) this.emit(vcpu, xen, undefined);
+        else if (d[dAt + D_END]! + tolerance < x[xAt + X_START]!) this.emit(vcpu, undefined, dom0);
+        else if (
+          shared < 0 &&
+          (xen.length < 2 || dom0.length < 2) &&
+          // They meet only within the tolerance: their true partners may still be to come.
+          Math.max(x[xAt + X_END]!, d[dAt + D_END]!) + tolerance >= watermark
+        )
+          return;
+        else if (dom0.length > 1 && overlap(x, xAt, d, dom0.offset(1)) > shared)
+          this.emit(vcpu, undefined, dom0);
+        else if (xen.length > 1 && overlap(x, xen.offset(1), d, dAt) > shared)
+          this.emit(vcpu, xen, undefined);
         else this.emit(vcpu, xen, dom0);
       } else if (hasX) {
         const end = xen.get(0, X.END) + tolerance;
@@ -166,70 +191,76 @@ export class MmioJoin {
     else this.counts.joined++;
     if (this.hasXen && this.hasDom0 && (xen === undefined || dom0 === undefined))
       flags |= SPAN_FLAG.ONE_SIDED;
+    // What a side does not have is NaN, as all that it did not see.
+    const x = xen === undefined ? NOTHING : xen.values;
+    const d = dom0 === undefined ? NOTHING : dom0.values;
+    const xAt = xen === undefined ? 0 : xen.offset(0);
+    const dAt = dom0 === undefined ? 0 : dom0.offset(0);
 
-    const boundaries = this.xenField.length;
+    const { at, preempted } = c;
+    const { xenField, dom0Field, lostField } = this;
     let complete = true;
-    for (let b = 0; b < boundaries; b++) {
-      const x = this.xenField[b]!;
-      const time = x >= 0 ? (xen?.get(0, x) ?? NaN) : (dom0?.get(0, this.dom0Field[b]!) ?? NaN);
-      c.at[b]![row] = time;
+    for (let b = 0; b < xenField.length; b++) {
+      const f = xenField[b]!;
+      const time = f >= 0 ? x[xAt + f]! : d[dAt + dom0Field[b]!]!;
+      at[b]![row] = time;
       if (Number.isNaN(time)) complete = false;
     }
-    for (let p = 0; p < this.lostField.length; p++) {
-      c.preempted[p]![row] = xen?.get(0, this.lostField[p]!) ?? NaN;
-    }
+    for (let p = 0; p < lostField.length; p++) preempted[p]![row] = x[xAt + lostField[p]!]!;
     if (!complete) flags |= SPAN_FLAG.INCOMPLETE;
-    if (xen !== undefined && !Number.isNaN(xen.get(0, X.SEND)) && Number.isNaN(xen.get(0, X.OFFLINE))) {
-      flags |= SPAN_FLAG.NO_WAIT;
-    }
+    if (!Number.isNaN(x[xAt + X_SEND]!) && Number.isNaN(x[xAt + X_OFFLINE]!)) flags |= SPAN_FLAG.NO_WAIT;
 
-    const start = firstNumber(xen?.get(0, X.START), dom0?.get(0, D.START));
-    const end = firstNumber(xen?.get(0, X.END), dom0?.get(0, D.END));
+    const start = firstNumber(x[xAt + X_START]!, d[dAt + D_START]!);
+    const end = firstNumber(x[xAt + X_END]!, d[dAt + D_END]!);
     for (const windows of this.losses) if (windows.touches(start, end)) flags |= SPAN_FLAG.LOSS;
     if ((flags & SPAN_FLAG.LOSS) === 0) this.atEdge(vcpu, xen, dom0, start, end);
 
     // Dom0's content holds the value answered; the hypervisor's is what the guest sent.
-    const dom0Told = dom0 !== undefined && !Number.isNaN(dom0.get(0, D.INFO));
-    const xenTold = xen !== undefined && !Number.isNaN(xen.get(0, X.INFO));
-    const info = dom0Told ? dom0.get(0, D.INFO) : xenTold ? xen.get(0, X.INFO) : NaN;
-    const value = dom0Told ? dom0.get(0, D.DATA_LO) : xenTold ? xen.get(0, X.DATA_LO) : NaN;
+    const dom0Told = !Number.isNaN(d[dAt + D_INFO]!);
+    const info = dom0Told ? d[dAt + D_INFO]! : x[xAt + X_INFO]!;
+    const told = !Number.isNaN(info);
+    const value = dom0Told ? d[dAt + D_DATA_LO]! : told ? x[xAt + X_DATA_LO]! : NaN;
     let device: number = NO_DEVICE;
     let key: number = NO_KEY;
-    if (!Number.isNaN(info)) {
-      const address = dom0Told
-        ? dom0.get(0, D.ADDR_LO) + dom0.get(0, D.ADDR_HI) * TWO_32
-        : xen!.get(0, X.ADDR_LO) + xen!.get(0, X.ADDR_HI) * TWO_32;
-      if (ioreqType(info) === IOREQ_TYPE.INVALIDATE) flags |= SPAN_FLAG.INVALIDATE;
+    let dir: number = DIR_UNKNOWN;
+    let type = 255;
+    if (told) {
+      dir = ioreqDir(info);
+      type = ioreqType(info);
+      if (type === IOREQ_TYPE.INVALIDATE) flags |= SPAN_FLAG.INVALIDATE;
       else {
+        const address = dom0Told
+          ? d[dAt + D_ADDR_LO]! + d[dAt + D_ADDR_HI]! * TWO_32
+          : x[xAt + X_ADDR_LO]! + x[xAt + X_ADDR_HI]! * TWO_32;
         device = this.devices.find(address);
         if (device !== NO_DEVICE) key = address - this.devices.devices[device]!.base;
       }
     }
-    if (dom0 !== undefined) flags |= dom0.get(0, D.FLAGS);
+    if (dom0 !== undefined) flags |= d[dAt + D_FLAGS]!;
     // Without a probe on the kernel's handler: a kick that it answered never reaches the device model.
     else if (this.hasDom0 && key === REG_QUEUE_NOTIFY) flags |= SPAN_FLAG.KERNEL;
+    const data = Number.isNaN(value) ? 0 : value;
     c.start[row] = start;
-    c.total[row] = c.at[sink.plan.totalTo]![row]! - c.at[sink.plan.totalFrom]![row]!;
+    c.total[row] = at[this.totalTo]![row]! - at[this.totalFrom]![row]!;
     c.device[row] = device;
     c.key[row] = key;
     c.vcpu[row] = vcpu;
-    c.dir[row] = Number.isNaN(info) ? DIR_UNKNOWN : ioreqDir(info);
-    c.type[row] = Number.isNaN(info) ? 255 : ioreqType(info);
+    c.dir[row] = dir;
+    c.type[row] = type;
     c.flags[row] = flags;
-    c.amount[row] = Number.isNaN(info) ? 0 : ioreqSize(info);
-    c.value[row] = Number.isNaN(value) ? 0 : value;
+    c.amount[row] = told ? ioreqSize(info) : 0;
+    c.value[row] = data;
     c.group[row] = 0;
 
     if (xen === undefined && key === REG_INTERRUPT_STATUS && this.outsideXen(start, end))
       this.edges.statusReads++;
     if (device !== NO_DEVICE) {
-      const seq = dom0?.get(0, D.SEQ) ?? -1;
+      const seq = dom0 === undefined ? -1 : d[dAt + D_SEQ]!;
       const guest = this.hasXen && xen === undefined ? NaN : start;
-      const preempted = xen?.get(0, X.PREEMPTED) ?? NaN;
-      this.listener.access(device, key, c.dir[row], c.value[row], guest, start, seq, vcpu, preempted);
+      this.listener.access(device, key, dir, data >>> 0, guest, start, seq, vcpu, x[xAt + X_PREEMPTED]!);
     }
-    xen?.shift();
-    dom0?.shift();
+    if (xen !== undefined) xen.shift();
+    if (dom0 !== undefined) dom0.shift();
     sink.commit();
   }
 
@@ -250,13 +281,15 @@ export class MmioJoin {
       (this.hasDom0 && dom0 === undefined && !within(this.dom0Covers, start, end));
     let seen = 0;
     if (xen !== undefined) {
-      if (!Number.isNaN(xen.get(0, X.SEND))) seen |= SEEN.SEND;
-      if (!Number.isNaN(xen.get(0, X.DONE))) seen |= SEEN.DONE;
-      if (!Number.isNaN(xen.get(0, X.OFFLINE))) seen |= SEEN.OFFLINE;
+      const x = xen.values;
+      const at = xen.offset(0);
+      if (!Number.isNaN(x[at + X_SEND]!)) seen |= SEEN.SEND;
+      if (!Number.isNaN(x[at + X.DONE]!)) seen |= SEEN.DONE;
+      if (!Number.isNaN(x[at + X_OFFLINE]!)) seen |= SEEN.OFFLINE;
     }
     if (dom0 !== undefined) {
       seen |= SEEN.ANSWER;
-      if (!Number.isNaN(dom0.get(0, D.IRQ))) seen |= SEEN.IRQ;
+      if (!Number.isNaN(dom0.values[dom0.offset(0) + D.IRQ]!)) seen |= SEEN.IRQ;
     }
     const early = xen === undefined && !outside;
     // An early one leaves no wait: that is told apart, unless it may be one that had begun before the records.
@@ -272,24 +305,11 @@ function within([from, to]: readonly [number, number], start: number, end: numbe
   return start >= from && end <= to;
 }
 
-/** Length in ns of what record `i` of Xen's and `j` of Dom0's side share; negative = distance apart. */
-function overlap(xen: RecordQueue, i: number, dom0: RecordQueue, j: number): number {
-  if (i >= xen.length || j >= dom0.length) return -Infinity;
-  return (
-    Math.min(xen.get(i, X.END), dom0.get(j, D.END)) - Math.max(xen.get(i, X.START), dom0.get(j, D.START))
-  );
+/** Length in ns of what the records at `xAt` and `dAt` share; negative = distance apart. */
+function overlap(x: Float64Array, xAt: number, d: Float64Array, dAt: number): number {
+  return Math.min(x[xAt + X_END]!, d[dAt + D_END]!) - Math.max(x[xAt + X_START]!, d[dAt + D_START]!);
 }
 
-/** The heads meet only within the tolerance: their true partners may still be to come. */
-function undecided(xen: RecordQueue, dom0: RecordQueue): boolean {
-  return overlap(xen, 0, dom0, 0) < 0 && (xen.length < 2 || dom0.length < 2);
-}
-
-function latestEnd(xen: RecordQueue, dom0: RecordQueue): number {
-  return Math.max(xen.get(0, X.END), dom0.get(0, D.END));
-}
-
-function firstNumber(a: number | undefined, b: number | undefined): number {
-  if (a !== undefined && !Number.isNaN(a)) return a;
-  return b ?? NaN;
+function firstNumber(a: number, b: number): number {
+  return Number.isNaN(a) ? b : a;
 }

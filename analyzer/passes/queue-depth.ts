@@ -13,6 +13,7 @@ export interface DepthFacts {
 /** Depths of all queues; times in axis ns. */
 export class QueueDepths {
   readonly list: DepthFacts[] = [];
+  private last = 0;
 
   now(device: number, queue: number): number {
     return this.find(device, queue)?.now ?? 0;
@@ -33,6 +34,15 @@ export class QueueDepths {
   }
 
   private find(device: number, queue: number): DepthFacts | undefined {
-    return this.list.find((d) => d.device === device && d.queue === queue);
+    // Asked for several times a request, mostly for the queue before.
+    const last = this.list[this.last];
+    if (last?.queue === queue && last.device === device) return last;
+    for (let n = 0; n < this.list.length; n++) {
+      const facts = this.list[n]!;
+      if (facts.queue !== queue || facts.device !== device) continue;
+      this.last = n;
+      return facts;
+    }
+    return undefined;
   }
 }

@@ -31,6 +31,16 @@ export class RecordQueue {
     return this.ring[((this.first + index) & this.mask) * this.width + field]!;
   }
 
+  /** The memory that `offset` is about; another one after a `push`. */
+  get values(): Float64Array {
+    return this.ring;
+  }
+
+  /** Where in `values` the record `index` places behind the head begins; it must be there. */
+  offset(index: number): number {
+    return ((this.first + index) & this.mask) * this.width;
+  }
+
   set(index: number, field: number, value: number): void {
     this.ring[((this.first + index) & this.mask) * this.width + field] = value;
   }

@@ -6,6 +6,7 @@ export const STATE = { FREE: 0, POPPED: 1, FILLED: 2, USED: 3, ANNOUNCED: 4 } as
  * model, which is unique while the request is in flight.
  */
 export class RequestStore {
+  /** Read-only: `set` keeps the counts. */
   state = new Uint8Array(64);
   elemLo = new Uint32Array(64);
   elemHi = new Uint32Array(64);
@@ -18,7 +19,25 @@ export class RequestStore {
   depth = new Uint32Array(64);
   /** Slots below this have ever been used. */
   top = 0;
+  /** Slots below `top` by STATE: searches end with the last one that can match. */
+  private readonly counts = new Uint32Array(Object.keys(STATE).length);
   private lastHit = 0;
+
+  set(slot: number, state: number): void {
+    this.counts[this.state[slot]!]!--;
+    this.counts[state]!++;
+    this.state[slot] = state;
+  }
+
+  /** How many slots are in `state`. */
+  count(state: number): number {
+    return this.counts[state]!;
+  }
+
+  /** Requests under way or not given out yet. */
+  get held(): number {
+    return this.top - this.counts[STATE.FREE]!;
+  }
 
   find(lo: number, hi: number): number {
     const hit = this.lastHit;
@@ -29,8 +48,11 @@ export class RequestStore {
       this.live(hit)
     )
       return hit;
-    for (let s = 0; s < this.top; s++) {
-      if (this.elemLo[s] === lo && this.elemHi[s] === hi && this.live(s)) {
+    let left = this.counts[STATE.POPPED]! + this.counts[STATE.FILLED]!;
+    for (let s = 0; left > 0; s++) {
+      if (!this.live(s)) continue;
+      left--;
+      if (this.elemLo[s] === lo && this.elemHi[s] === hi) {
         this.lastHit = s;
         return s;
       }
@@ -40,8 +62,11 @@ export class RequestStore {
 
   /** A free slot, made if need be. */
   take(): number {
-    for (let s = 0; s < this.top; s++) if (this.state[s] === STATE.FREE) return s;
+    if (this.counts[STATE.FREE]! > 0) {
+      for (let s = 0; s < this.top; s++) if (this.state[s] === STATE.FREE) return s;
+    }
     if (this.top === this.state.length) this.grow();
+    this.counts[STATE.FREE]!++;
     return this.top++;
   }
 

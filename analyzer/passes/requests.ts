@@ -18,6 +18,11 @@ export const REQUEST_TYPE = { IN: 0, OUT: 1, UNKNOWN: 255 } as const;
 const SECTOR_BYTES = 512;
 /** Used requests that wait for an interrupt; more means the device raises none (or it is not traced). */
 const MAX_UNINTERRUPTED = 4096;
+/**
+ * Requests held at most: more than all queues of a guest have descriptors. Popped and never seen again (their ends
+ * were lost), they would fill the memory of a long trace.
+ */
+const MAX_HELD = 16_384;
 /** Notifies whose guest time is remembered until their requests end. Power of two. */
 const NOTIFY_RING = 1 << 16;
 
@@ -145,7 +150,7 @@ export class Requests {
         }
         if (this.store.type[slot] === REQUEST_TYPE.UNKNOWN) this.store.bytes[slot] = batch.arg0[i]!;
         if (this.hasFlush) {
-          this.store.state[slot] = STATE.FILLED;
+          this.store.set(slot, STATE.FILLED);
           this.store.used[slot] = t;
         } else this.use(slot, t);
         break;
@@ -154,8 +159,12 @@ export class Requests {
         const queue = this.table.find(lo, hi);
         if (queue === undefined) break;
         const q = this.table.queues.indexOf(queue);
-        for (let s = 0; s < this.store.top; s++) {
-          if (this.store.state[s] === STATE.FILLED && this.store.queue[s] === q) this.use(s, t);
+        const { store } = this;
+        let left = store.count(STATE.FILLED);
+        for (let s = 0; left > 0; s++) {
+          if (store.state[s] !== STATE.FILLED) continue;
+          left--;
+          if (store.queue[s] === q) this.use(s, t);
         }
         break;
       }
@@ -182,16 +191,22 @@ export class Requests {
   raised(device: number, t: number): void {
     const group = this.interruptGroup++;
     const wanted = this.hasNotify ? STATE.ANNOUNCED : STATE.USED;
-    for (let s = 0; s < this.store.top; s++) {
-      if (this.store.state[s] !== wanted) continue;
-      if (this.table.queues[this.store.queue[s]!]!.device === device) this.finishRequest(s, t, group);
+    const { store } = this;
+    let left = store.count(wanted);
+    for (let s = 0; left > 0; s++) {
+      if (store.state[s] !== wanted) continue;
+      left--;
+      if (this.table.queues[store.queue[s]!]!.device === device) this.finishRequest(s, t, group);
     }
   }
 
   private announce(queue: number): void {
-    for (let s = 0; s < this.store.top; s++) {
-      if (this.store.state[s] === STATE.USED && this.store.queue[s] === queue)
-        this.store.state[s] = STATE.ANNOUNCED;
+    const { store } = this;
+    let left = store.count(STATE.USED);
+    for (let s = 0; left > 0; s++) {
+      if (store.state[s] !== STATE.USED) continue;
+      left--;
+      if (store.queue[s] === queue) store.set(s, STATE.ANNOUNCED);
     }
   }
 
@@ -248,10 +263,11 @@ export class Requests {
     if (queue === undefined) return;
     this.counts.popped++;
     const { store } = this;
+    if (store.held >= MAX_HELD) this.giveUpOldest(t);
     const stale = store.find(lo, hi);
     const s = stale >= 0 ? stale : store.take();
     if (stale >= 0) this.depths.change(queue.device, queue.queue, t, -1);
-    store.state[s] = STATE.POPPED;
+    store.set(s, STATE.POPPED);
     store.elemLo[s] = lo;
     store.elemHi[s] = hi;
     store.queue[s] = this.table.queues.indexOf(queue);
@@ -263,10 +279,25 @@ export class Requests {
     store.depth[s] = this.depths.change(queue.device, queue.queue, t, 1);
   }
 
+  /** Ends the older half of what was popped and not used: its end is not to be seen any more. */
+  private giveUpOldest(t: number): void {
+    const { store } = this;
+    const popped: number[] = [];
+    for (let s = 0; s < store.top; s++) {
+      if (store.state[s] === STATE.POPPED || store.state[s] === STATE.FILLED) popped.push(s);
+    }
+    popped.sort((a, b) => store.popped[a]! - store.popped[b]!);
+    for (const s of popped.slice(0, Math.ceil(popped.length / 2))) {
+      const { device, queue } = this.table.queues[store.queue[s]!]!;
+      this.depths.change(device, queue, t, -1);
+      this.finishRequest(s, NaN, NO_GROUP);
+    }
+  }
+
   private use(slot: number, t: number): void {
     this.counts.used++;
     const { store } = this;
-    store.state[slot] = STATE.USED;
+    store.set(slot, STATE.USED);
     store.used[slot] = t;
     const { device, queue } = this.table.queues[store.queue[slot]!]!;
     this.depths.change(device, queue, t, -1);
@@ -282,10 +313,11 @@ export class Requests {
    */
   handlerRuns(device: number): void {
     const { store } = this;
-    for (let s = 0; s < store.top; s++) {
-      if (store.state[s] === STATE.USED && this.table.queues[store.queue[s]!]!.device === device) {
-        this.finishRequest(s, NaN, NO_GROUP);
-      }
+    let left = store.count(STATE.USED);
+    for (let s = 0; left > 0; s++) {
+      if (store.state[s] !== STATE.USED) continue;
+      left--;
+      if (this.table.queues[store.queue[s]!]!.device === device) this.finishRequest(s, NaN, NO_GROUP);
     }
   }
 
@@ -294,8 +326,11 @@ export class Requests {
     if (this.depths.now(queue.device, queue.queue) > 0) return;
     const { store } = this;
     const q = this.table.queues.indexOf(queue);
-    for (let s = 0; s < store.top; s++) {
-      if (store.state[s] === STATE.USED && store.queue[s] === q) this.finishRequest(s, NaN, NO_GROUP);
+    let left = store.count(STATE.USED);
+    for (let s = 0; left > 0; s++) {
+      if (store.state[s] !== STATE.USED) continue;
+      left--;
+      if (store.queue[s] === q) this.finishRequest(s, NaN, NO_GROUP);
     }
   }
 
@@ -312,7 +347,7 @@ export class Requests {
     record[R.TYPE] = store.type[slot]!;
     record[R.DEPTH] = store.depth[slot]!;
     record[R.GROUP] = group;
-    store.state[slot] = STATE.FREE;
+    store.set(slot, STATE.FREE);
     this.finished.push(record);
   }
 

@@ -4,6 +4,7 @@ import { NO_DEVICE } from '../../trace/spans.ts';
 import type { PassResults, SpanPlans } from '../analyze.ts';
 import { runPasses } from '../analyze.ts';
 import type { SpanConsumer } from '../passes/span-sink.ts';
+import type { FamilyFigures } from '../stats/family-stats.ts';
 import { FamilyStats } from '../stats/family-stats.ts';
 import type { GroupKey } from '../stats/group-key.ts';
 import { compositeKey, compositeLabel } from '../stats/group-key.ts';
@@ -17,6 +18,7 @@ import type { ClockReport, DepthReport, GroupReport, Report, SlowSpan, TargetRep
 import { estimateReports } from './estimates.ts';
 import { distribution, familyReport, leftOut, stageReports } from './families.ts';
 import { lineReports } from './lines.ts';
+import type { SlowList } from './slow-spans.ts';
 import { attachEvents, describeSlow } from './slow-spans.ts';
 
 export interface AnalyzeOptions {
@@ -31,9 +33,23 @@ export interface AnalyzeOptions {
 }
 
 /** Groups beyond this many are not made: a `by` over hostile data must not fill the memory. */
-const MAX_GROUPS = 4096;
+export const MAX_GROUPS = 4096;
 
-class Collector {
+/** What was counted of the spans of a trace: here, span by span, or by the database that holds them. */
+export interface Collected {
+  readonly stats: ReadonlyMap<SpanFamily, FamilyFigures>;
+  readonly slowest: ReadonlyMap<SpanFamily, SlowList>;
+  /** By compositeKey. */
+  readonly groups: ReadonlyMap<SpanFamily, ReadonlyMap<number, FamilyFigures>>;
+  /** Spans by device. */
+  readonly perDevice: ReadonlyMap<SpanFamily, Float64Array>;
+  /** By what the target vCPU did (`type`), of the families that tell. */
+  readonly targets: ReadonlyMap<SpanFamily, ReadonlyMap<number, FamilyFigures>>;
+  /** There are more groups than MAX_GROUPS. */
+  readonly groupsCut: boolean;
+}
+
+class Collector implements Collected {
   readonly stats = new Map<SpanFamily, FamilyStats>();
   readonly slowest = new Map<SpanFamily, Slowest>();
   readonly groups = new Map<SpanFamily, Map<number, FamilyStats>>();
@@ -61,8 +77,8 @@ class Collector {
     const slowest = this.slowest.get(family)!;
     const groups = this.groups.get(family)!;
     const perDevice = this.perDevice.get(family)!;
+    stats.addAll(batch);
     for (let i = 0; i < batch.length; i++) {
-      stats.add(batch, i);
       slowest.add(batch, i);
       if (batch.device[i] !== NO_DEVICE) perDevice[batch.device[i]!]!++;
     }
@@ -104,19 +120,20 @@ export function analyzeTrace(view: TraceView, options: AnalyzeOptions): Report {
     collector = new Collector(p, by, options.slowest ?? 10, manifest.devices.length);
     return options.onSpans === undefined ? [collector.consume] : [collector.consume, options.onSpans];
   });
-  return document(view, options, results, plans!, collector!);
+  return reportDocument(view, options, results, plans!, collector!);
 }
 
-function document(
+/** The document of what the passes and `collected` say. `view` gives the events around the slowest spans. */
+export function reportDocument(
   view: TraceView,
   options: AnalyzeOptions,
   results: PassResults,
   plans: SpanPlans,
-  collector: Collector,
+  collector: Collected,
 ): Report {
   const { manifest } = view;
   const { devices } = manifest;
-  const stats = (family: SpanFamily): FamilyStats | undefined => collector.stats.get(family);
+  const stats = (family: SpanFamily): FamilyFigures | undefined => collector.stats.get(family);
   const warnings = [...(options.warnings ?? manifest.warnings)];
   const counts = countsReport(manifest, results, warnings);
   if (collector.groupsCut) warnings.push(`more than ${MAX_GROUPS} groups: the rest is in no group`);
@@ -195,7 +212,7 @@ function clockReport(manifest: Manifest): ClockReport {
 /** RUNSTATE numbers by name, busy ones first. */
 const TARGETS = ['running', 'runnable', 'blocked', 'offline'] as const;
 
-function targetReports(collector: Collector, family: SpanFamily): TargetReport[] {
+function targetReports(collector: Collected, family: SpanFamily): TargetReport[] {
   const targets = [...(collector.targets.get(family) ?? [])].sort((a, b) => a[0] - b[0]);
   return targets.map(([target, stats]) => {
     const left = leftOut(stats);
@@ -221,7 +238,7 @@ function depthReports(results: PassResults, devices: readonly DeviceFacts[]): De
 const FAMILY_KEYS = { mmio: 'mmio', interrupt: 'interrupts', request: 'requests' } as const;
 
 function groupReports(
-  collector: Collector,
+  collector: Collected,
   by: readonly GroupKey[],
   devices: readonly DeviceFacts[],
 ): GroupReport[] {

@@ -125,6 +125,11 @@ export interface Distribution {
   p99_ns: number | null;
   p999_ns: number | null;
   max_ns: number | null;
+  /** 95 % intervals of median and p99 (analyzer/stats/interval.ts); absent in reports of before. */
+  p50_lo_ns?: number | null;
+  p50_hi_ns?: number | null;
+  p99_lo_ns?: number | null;
+  p99_hi_ns?: number | null;
 }
 
 export interface StageReport extends Distribution {

@@ -1,7 +1,7 @@
 import type { Stage } from '../../trace/spans.ts';
 import type { Hooks } from '../passes/plans.ts';
 import { fullInterruptPlan } from '../passes/plans.ts';
-import type { FamilyStats } from '../stats/family-stats.ts';
+import type { FamilyFigures } from '../stats/family-stats.ts';
 import type { EndToEndReport, EndToEndStage } from './document.ts';
 import { distribution, NO_DISTRIBUTION } from './families.ts';
 
@@ -15,9 +15,9 @@ const NO_RAISE = "not seen without a probe on the device model's dm_op";
  * such stages, that follows them under its own name.
  */
 export function endToEndReport(
-  stats: FamilyStats | undefined,
+  stats: FamilyFigures | undefined,
   hooks: Hooks,
-  requests: FamilyStats | undefined,
+  requests: FamilyFigures | undefined,
 ): EndToEndReport {
   const full = fullInterruptPlan();
   const own = stats?.plan.stages ?? [];
@@ -60,7 +60,7 @@ function outline(stage: Stage): Pick<EndToEndStage, 'name' | 'title' | 'from' | 
   return { name, title, from, to, in_total: inTotal, bound };
 }
 
-function seen(stats: FamilyStats, k: number, sumOf: string[]): EndToEndStage {
+function seen(stats: FamilyFigures, k: number, sumOf: string[]): EndToEndStage {
   const stage = stats.plan.stages[k]!;
   const share = stage.inTotal && stats.staged.sum > 0 ? stats.stages[k]!.sum / stats.staged.sum : null;
   return {
@@ -73,7 +73,7 @@ function seen(stats: FamilyStats, k: number, sumOf: string[]): EndToEndStage {
   };
 }
 
-function beforeRaise(requests: FamilyStats | undefined): EndToEndReport['before'] {
+function beforeRaise(requests: FamilyFigures | undefined): EndToEndReport['before'] {
   const k = requests?.plan.stages.findIndex((s) => s.to === 'interrupt') ?? -1;
   if (requests === undefined || k < 0 || requests.stages[k]!.count === 0) return null;
   const { name, title } = requests.plan.stages[k]!;

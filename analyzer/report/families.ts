@@ -1,7 +1,8 @@
 import type { SpanPlan } from '../../trace/spans.ts';
-import type { FamilyStats } from '../stats/family-stats.ts';
+import type { FamilyFigures } from '../stats/family-stats.ts';
 import { LEFT_OUT } from '../stats/family-stats.ts';
 import type { Histogram } from '../stats/histogram.ts';
+import { quantileInterval } from '../stats/interval.ts';
 import type { Distribution, FamilyReport, HistogramBucket, StageReport } from './document.ts';
 
 export function distribution(h: Histogram): Distribution {
@@ -14,7 +15,17 @@ export function distribution(h: Histogram): Distribution {
     p99_ns: number(h.quantile(0.99)),
     p999_ns: number(h.quantile(0.999)),
     max_ns: h.count === 0 ? null : h.max,
+    ...interval(h),
   };
+}
+
+type Interval = Required<Pick<Distribution, 'p50_lo_ns' | 'p50_hi_ns' | 'p99_lo_ns' | 'p99_hi_ns'>>;
+
+function interval(h: Histogram): Interval {
+  const at = (q: number): number | null => (Number.isNaN(q) ? null : number(h.quantile(q)));
+  const [lo50, hi50] = quantileInterval(0.5, h.count);
+  const [lo99, hi99] = quantileInterval(0.99, h.count);
+  return { p50_lo_ns: at(lo50), p50_hi_ns: at(hi50), p99_lo_ns: at(lo99), p99_hi_ns: at(hi99) };
 }
 
 export const NO_DISTRIBUTION: Distribution = {
@@ -28,7 +39,7 @@ export const NO_DISTRIBUTION: Distribution = {
   max_ns: null,
 };
 
-export function familyReport(stats: FamilyStats | undefined, plan: SpanPlan | undefined): FamilyReport {
+export function familyReport(stats: FamilyFigures | undefined, plan: SpanPlan | undefined): FamilyReport {
   if (stats === undefined || plan === undefined) {
     return {
       title: 'not in this trace',
@@ -55,7 +66,7 @@ export function familyReport(stats: FamilyStats | undefined, plan: SpanPlan | un
   };
 }
 
-export function stageReports(stats: FamilyStats): StageReport[] {
+export function stageReports(stats: FamilyFigures): StageReport[] {
   return stats.plan.stages.map((stage, k) => ({
     name: stage.name,
     title: stage.title,
@@ -69,7 +80,7 @@ export function stageReports(stats: FamilyStats): StageReport[] {
   }));
 }
 
-export function leftOut(stats: FamilyStats): { why: string; count: number }[] {
+export function leftOut(stats: FamilyFigures): { why: string; count: number }[] {
   return LEFT_OUT.map((why, n) => ({ why, count: stats.leftOut[n]! })).filter((entry) => entry.count > 0);
 }
 

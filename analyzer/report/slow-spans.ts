@@ -1,3 +1,4 @@
+import { timeAt } from '../../trace/column-stream.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { K, kindName, RUNSTATE } from '../../trace/events.ts';
 import type { DeviceFacts } from '../../trace/manifest.ts';
@@ -5,6 +6,7 @@ import { DIR_UNKNOWN, NO_DEVICE, NO_KEY } from '../../trace/spans.ts';
 import { registerName } from '../../trace/virtio-mmio.ts';
 import type { PassResults } from '../analyze.ts';
 import type { SpanRecord, Slowest } from '../stats/slowest.ts';
+import type { TimedStream } from '../streams.ts';
 import { walk } from '../streams.ts';
 import type { TraceView } from '../view.ts';
 import { timedStreams } from '../view.ts';
@@ -41,8 +43,11 @@ const {
 /** Events listed a span; what is beyond is said, not shown. */
 const MAX_EVENTS = 64;
 
+/** What of a Slowest is asked for here: the database gives such a list too. */
+export type SlowList = Pick<Slowest, 'plan' | 'list'>;
+
 /** The slowest spans with their instants; `attachEvents` adds the events while they were open. */
-export function describeSlow(slowest: Slowest | undefined, devices: readonly DeviceFacts[]): SlowSpan[] {
+export function describeSlow(slowest: SlowList | undefined, devices: readonly DeviceFacts[]): SlowSpan[] {
   if (slowest === undefined) return [];
   const { plan } = slowest;
   return slowest.list.map((s) => ({
@@ -69,18 +74,17 @@ export function describeSlow(slowest: Slowest | undefined, devices: readonly Dev
 export function attachEvents(view: TraceView, results: PassResults, spans: readonly SlowSpan[]): void {
   if (spans.length === 0) return;
   const { xen, dom0 } = timedStreams(view);
-  const streams = [xen, dom0].filter((s) => s !== undefined);
+  const streams = [xen, dom0].filter((s) => s !== undefined).map((s) => near(s, spans));
+  const isXenStream = (n: number): boolean => streams[n]!.id === xen?.id;
   const pids = new Set(results.scouted.pids);
   const ordered = [...spans].sort((a, b) => a.start_ns - b.start_ns);
-  const firstStart = ordered[0]!.start_ns;
-  const lastEnd = Math.max(...ordered.map((s) => s.start_ns + s.total_ns));
   walk(
     streams,
     (n, batch, line, from, to) => {
       const { ts } = batch;
       const { scale, shift } = line;
-      if (ts[from]! * scale + shift > lastEnd || ts[to - 1]! * scale + shift < firstStart) return;
-      const isXen = streams[n] === xen;
+      if (!touchesAny(spans, ts[from]! * scale + shift, ts[to - 1]! * scale + shift)) return;
+      const isXen = isXenStream(n);
       for (let i = from; i < to; i++) {
         if (
           !(isXen
@@ -110,6 +114,26 @@ export function attachEvents(view: TraceView, results: PassResults, spans: reado
     () => undefined,
   );
   for (const span of spans) span.events.sort((a, b) => a.at_ns - b.at_ns);
+}
+
+/** Only the batches of a stream in which a span was open. */
+function near(stream: TimedStream, spans: readonly SlowSpan[]): TimedStream {
+  const { scale, shift } = stream.line;
+  return {
+    ...stream,
+    *batches() {
+      for (const batch of stream.batches()) {
+        if (batch.length === 0) continue;
+        const first = timeAt(batch, 0) * scale + shift;
+        const last = timeAt(batch, batch.length - 1) * scale + shift;
+        if (touchesAny(spans, first, last)) yield batch;
+      }
+    },
+  };
+}
+
+function touchesAny(spans: readonly SlowSpan[], first: number, last: number): boolean {
+  return spans.some((s) => s.start_ns <= last && s.start_ns + s.total_ns >= first);
 }
 
 function isIoreqIrq(batch: EventColumns, i: number, results: PassResults): boolean {

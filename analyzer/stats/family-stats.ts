@@ -11,11 +11,23 @@ export const LEFT_OUT = [
   'no notify started it (a receive queue, or filled while the device had notifications off)',
 ] as const;
 
+/** The figures of one family or group, wherever they were counted. */
+export interface FamilyFigures {
+  readonly plan: SpanPlan;
+  readonly total: Histogram;
+  readonly staged: Histogram;
+  readonly inKernel: Histogram;
+  readonly preempted: Histogram;
+  readonly stages: readonly Histogram[];
+  readonly leftOut: ArrayLike<number>;
+  readonly amount: number;
+}
+
 /**
  * Distributions of one family, whole or of a group. `total` has every span that counts; the stages only those
  * in which every stage of the total was seen, so that stage by stage they add up to `staged`, their total.
  */
-export class FamilyStats {
+export class FamilyStats implements FamilyFigures {
   readonly plan: SpanPlan;
   readonly total = new Histogram();
   readonly staged = new Histogram();
@@ -32,6 +44,11 @@ export class FamilyStats {
   private readonly preemptedAt: number;
   /** Scratch of `add`: lengths of the stages of one span. */
   private readonly of: Float64Array;
+  /** Scratch of `addAll`, by counted span: its row, whether every stage of the total was seen, values, stage lengths. */
+  private rows = new Int32Array(0);
+  private complete = new Uint8Array(0);
+  private kept = new Float64Array(0);
+  private stageNs: Float64Array[] = [];
 
   constructor(plan: SpanPlan) {
     this.plan = plan;
@@ -67,6 +84,58 @@ export class FamilyStats {
     if (complete && this.preemptedAt >= 0 && of[this.preemptedAt]! > 0) {
       this.preempted.record(of[this.preemptedAt]!);
     }
+  }
+  /** All rows of `batch`, a column at a time: to the last bit what `add` of one row after the other gives. */
+  addAll(batch: SpanBatch): void {
+    if (batch.length > this.rows.length) this.makeRoom(batch.capacity);
+    const { rows, complete, kept, lengths, stages, inTotal, stageNs } = this;
+    let n = 0;
+    for (let i = 0; i < batch.length; i++) {
+      const why = leftOutReason(batch, i);
+      if (why >= 0) {
+        this.leftOut[why]!++;
+        continue;
+      }
+      rows[n] = i;
+      complete[n++] = 1;
+      this.amount += batch.amount[i]!;
+    }
+    const { total, flags } = batch;
+    for (let r = 0; r < n; r++) kept[r] = total[rows[r]!]!;
+    this.total.recordAll(kept, n);
+    let m = 0;
+    for (let r = 0; r < n; r++) {
+      if ((flags[rows[r]!]! & SPAN_FLAG.KERNEL) !== 0) kept[m++] = total[rows[r]!]!;
+    }
+    this.inKernel.recordAll(kept, m);
+    for (let k = 0; k < stages.length; k++) {
+      const of = stageNs[k]!;
+      lengths.column(batch, k, rows, n, of);
+      if (inTotal[k]!) for (let r = 0; r < n; r++) if (Number.isNaN(of[r]!)) complete[r] = 0;
+    }
+    m = 0;
+    for (let r = 0; r < n; r++) if (complete[r] === 1) kept[m++] = total[rows[r]!]!;
+    this.staged.recordAll(kept, m);
+    for (let k = 0; k < stages.length; k++) {
+      const of = stageNs[k]!;
+      m = 0;
+      for (let r = 0; r < n; r++) {
+        if ((complete[r] === 1 || !inTotal[k]!) && !Number.isNaN(of[r]!)) kept[m++] = of[r]!;
+      }
+      stages[k]!.recordAll(kept, m);
+    }
+    if (this.preemptedAt < 0) return;
+    const of = stageNs[this.preemptedAt]!;
+    m = 0;
+    for (let r = 0; r < n; r++) if (complete[r] === 1 && of[r]! > 0) kept[m++] = of[r]!;
+    this.preempted.recordAll(kept, m);
+  }
+
+  private makeRoom(rows: number): void {
+    this.rows = new Int32Array(rows);
+    this.complete = new Uint8Array(rows);
+    this.kept = new Float64Array(rows);
+    this.stageNs = this.stages.map(() => new Float64Array(rows));
   }
 }
 

@@ -67,13 +67,13 @@ export function compositeKey(
   for (const key of keys) {
     const value = keyValue(family, key, batch, i);
     if (value === NONE) return NONE;
-    composite = composite * 2 ** BITS[key] + value;
+    composite = composite * 2 ** KEY_BITS[key] + value;
   }
   return composite;
 }
 
 /** Bits a key's value takes in the composite; all five together stay below 2^53. */
-const BITS: Readonly<Record<GroupKey, number>> = {
+export const KEY_BITS: Readonly<Record<GroupKey, number>> = {
   device: 8,
   register: 22,
   queue: 12,
@@ -90,7 +90,7 @@ export function compositeLabel(
   const labels: Record<string, string | number>[] = [];
   let rest = composite;
   for (const key of [...keys].reverse()) {
-    const size = 2 ** BITS[key];
+    const size = 2 ** KEY_BITS[key];
     const value = rest % size;
     rest = (rest - value) / size;
     labels.unshift(keyLabel(family, key, value, devices));

@@ -17,6 +17,17 @@ const words = new Uint32Array(float.buffer);
 /** Which word of a float64 holds sign, exponent and upper mantissa. */
 const HIGH = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? 1 : 0;
 
+/** All of a distribution as plain values: every value while there are few, else the buckets that hold something. */
+export interface HistogramState {
+  count: number;
+  sum: number;
+  min: number;
+  max: number;
+  values?: readonly number[];
+  /** [bucket, count]: numbered as `restore` says. */
+  buckets?: readonly (readonly [number, number])[];
+}
+
 export class Histogram {
   count = 0;
   sum = 0;
@@ -37,6 +48,25 @@ export class Histogram {
     if (value < this.min) this.min = value;
     if (value > this.max) this.max = value;
     if (this.exactValues === undefined) this.bucket(value);
+  }
+
+  /** The first `n` of `values`, in order. */
+  recordAll(values: Float64Array, n: number): void {
+    let i = 0;
+    while (i < n && this.exactValues !== undefined) this.record(values[i++]!);
+    if (i === n) return;
+    let { sum, min, max } = this;
+    this.count += n - i;
+    for (; i < n; i++) {
+      const value = values[i]!;
+      sum += value;
+      if (value < min) min = value;
+      if (value > max) max = value;
+      this.bucket(value);
+    }
+    this.sum = sum;
+    this.min = min;
+    this.max = max;
   }
 
   get exact(): boolean {
@@ -75,6 +105,45 @@ export class Histogram {
       if (page === undefined) continue;
       for (let s = 0; s < SUB; s++) if (page[s]! > 0) visit(edge(e, s), edge(e, s + 1), page[s]!);
     }
+  }
+
+  /** What `restore` makes the same distribution of. */
+  state(): HistogramState {
+    const { count, sum, min, max } = this;
+    if (this.exactValues !== undefined)
+      return { count, sum, min, max, values: [...this.exactValues.subarray(0, count)] };
+    const buckets: [number, number][] = [];
+    for (const [sign, pages] of [[1, this.positive] as const, [-1, this.negative] as const])
+      for (const [e, page] of pages.entries())
+        page?.forEach((n, s) => {
+          if (n > 0) buckets.push([e === 0 ? 0 : sign * (((e + 1022) << SUB_BITS) + s), n]);
+        });
+    return { count, sum, min, max, buckets };
+  }
+
+  /**
+   * A distribution that was counted elsewhere: by the database, whose buckets are these (a value v of 1 ns or more is
+   * in bucket (bits of v) >> 43, a negative one in the negative of its magnitude's; 0 holds what lies between).
+   */
+  static restore({ count, sum, min, max, values, buckets }: HistogramState): Histogram {
+    const h = new Histogram();
+    if (values !== undefined) for (const value of values) h.record(value);
+    else {
+      h.exactValues = undefined;
+      for (const [bucket, n] of buckets ?? []) {
+        const e = bucket === 0 ? 0 : (Math.abs(bucket) >> SUB_BITS) - 1022;
+        const pages = bucket < 0 ? h.negative : h.positive;
+        while (pages.length <= e) pages.push(undefined);
+        const page = (pages[e] ??= new Uint32Array(SUB));
+        const s = Math.abs(bucket) & (SUB - 1);
+        page[s] = page[s]! + n;
+      }
+    }
+    h.count = count;
+    h.sum = sum;
+    h.min = min;
+    h.max = max;
+    return h;
   }
 
   private append(value: number): void {

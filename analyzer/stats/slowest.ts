@@ -36,7 +36,8 @@ export class Slowest {
 
   add(batch: SpanBatch, i: number): void {
     const total = batch.total[i]!;
-    if (!(total > this.threshold) || leftOutReason(batch, i) >= 0) return;
+    // Equal totals go on: the one that began first is to be kept, whichever comes first.
+    if (!(total >= this.threshold) || leftOutReason(batch, i) >= 0) return;
     this.kept.push({
       start: batch.start[i]!,
       total,

@@ -1,0 +1,63 @@
+import type { SpanFamily } from '../../trace/spans.ts';
+import { TraceError } from '../../trace/errors.ts';
+import type { SqlFacts } from './facts.ts';
+import { injections } from './injections.ts';
+import { interrupts } from './interrupts.ts';
+import { accesses } from './mmio.ts';
+import type { Statement } from './params.ts';
+import { Params, REFUSAL } from './params.ts';
+
+export type { SqlFacts } from './facts.ts';
+export { sqlFacts } from './facts.ts';
+export type { Statement } from './params.ts';
+
+/** Columns of every statement's rows, as SpanBatch has them; `at` and `preempted` in the order of the plan. */
+export const SPAN_ROW =
+  'start, total, device, key, vcpu, dir, type, flags, amount, value, `group`, at, preempted';
+
+export interface PassTarget {
+  /** Id of the trace in the events table. */
+  readonly trace: string;
+  readonly database: string;
+  readonly events: string;
+}
+
+/**
+ * The statement that makes the spans of one family of a loaded trace out of its events, row by row equal to what the
+ * local passes give; undefined if the trace has no such spans. Throws E_UNSUPPORTED for what is not done on the
+ * server; what only the events tell ends the statement there with a message that begins with REFUSAL.
+ */
+export function spanStatement(
+  family: SpanFamily,
+  facts: SqlFacts,
+  { trace, database, events }: PassTarget,
+): Statement | undefined {
+  refuse(facts);
+  const p = new Params();
+  if (family === 'request') throw unsupported(`spans of the family ${family}`);
+  const select = { mmio: accesses, interrupt: interrupts, injection: injections }[family](p, facts);
+  if (select === undefined) return undefined;
+  const sql = `SELECT ${SPAN_ROW} FROM (${select})`;
+  return { sql, params: { ...p.values, trace, events_database: database, events } };
+}
+
+/** What the facts alone rule out: the passes keep state there that these statements do not model. */
+function refuse({ dom0, pids, ports, hooks, devices }: SqlFacts): void {
+  const has = (kind: string): boolean => (dom0?.kinds[kind] ?? 0) > 0;
+  if (hooks.notify) {
+    if (has('dom0.ioeventfd') || has('dom0.ioeventfd_ret'))
+      throw unsupported('kicks answered in Dom0 kernel (ioeventfd)');
+    if (pids.length !== 1) throw unsupported(`${pids.length} threads that answer ioreqs`);
+    if (new Set(ports.map(([, vcpu]) => vcpu)).size !== ports.length)
+      throw unsupported('several device models of one domain');
+  }
+  const lines = devices.map((d) => d.spi).filter((spi) => spi > 0);
+  if (new Set(lines).size !== lines.length) throw unsupported('devices that share an interrupt line');
+  const windows = devices.map((d) => [d.base, d.base + d.size] as const).sort((a, b) => a[0] - b[0]);
+  if (windows.some(([, end], n) => end > (windows[n + 1]?.[0] ?? Infinity)))
+    throw unsupported('devices whose windows overlap');
+}
+
+function unsupported(what: string): TraceError {
+  return new TraceError('E_UNSUPPORTED', `${REFUSAL}${what}; analyze the trace directory itself`);
+}
