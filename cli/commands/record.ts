@@ -245,7 +245,9 @@ async function runRecording(
       },
       ...(live.stats === undefined ? {} : { latencies: live.stats }),
       ...(options.duration === undefined ? {} : { durationMs: options.duration }),
-      ...(options.memory === undefined ? {} : { memory: { payload: options.memory === 'payload' } }),
+      ...(options.memory === undefined
+        ? {}
+        : { memory: { payload: options.memory === 'payload', devices: options.device } }),
       ...(options.keepRaw === undefined ? {} : { keepRaw: true }),
       ...(options.flight === undefined ? {} : { flight: flightOptions(options, options.flight) }),
     });

@@ -1,5 +1,6 @@
 import type { ClockRelation, LogClock, Manifest, SourceFacts } from '../../trace/manifest.ts';
 import type { OpenTrace } from '../../trace/open.ts';
+import type { MemoryFacts } from '../../trace/recording-facts.ts';
 import { escapeText } from './escape.ts';
 import { tracePointsText } from './record-summary.ts';
 import type { Style } from './style.ts';
@@ -56,9 +57,34 @@ function facts({ dir, manifest, writtenAs }: OpenTrace): string {
     if (only.length > 0) lines.push(['only', `accesses to ${only.join(', ')}`]);
     if (flightBytes !== undefined) lines.push(['kept', `the last ${bytes(flightBytes)} of raw records`]);
     if (triggered !== undefined) lines.push(['trigger', triggered]);
+    if (recording.memory !== undefined) lines.push(...memoryLines(recording.memory));
   }
   const width = Math.max(...lines.map(([key]) => key.length));
   return lines.map(([key, value]) => `${key.padEnd(width)}  ${escapeText(value)}`).join('\n');
+}
+
+/** How far a recording with memory can be replayed, and what it cost the guest. */
+function memoryLines(facts: MemoryFacts): [string, string][] {
+  const { payload, ioreqs, lines, slower, synthesised, inFlight, racy, lost } = facts;
+  const of = payload
+    ? 'rings, chains and what buffers hold'
+    : 'rings and chains; of buffers length and hash only';
+  const level = payload ? 'rings with memory' : 'registers only';
+  const exact =
+    racy + lost === 0 ? 'every chain exact' : `${racy} may have raced with the guest, ${lost} not recorded`;
+  const result: [string, string][] = [
+    ['memory', `${of}; ${exact}`],
+    ['replays', `${level}; accesses ${ioreqs}, changes of interrupt lines ${lines}`],
+  ];
+  if (synthesised > 0) {
+    const open = inFlight === 0 ? '' : `, ${inFlight} buffers with them`;
+    result.push([
+      'attached',
+      `${plural(synthesised, 'device')} in use already${open}: set-up as the device model told`,
+    ]);
+  }
+  if (slower !== undefined) result.push(['slowed', `an ioreq took at least ${slower} times as long`]);
+  return result;
 }
 
 function hostText({ xenVersion, linuxVersion, machine, counterHz, deviceModel }: Manifest['host']): string {

@@ -32,7 +32,7 @@ class Played {
   readonly watcher: IoreqWatcher;
   private readonly thread: TracedThread = { pid: 5, tid: 5, arch: ARM64, nr: -1, args: new Float64Array(6) };
 
-  constructor() {
+  constructor(only?: ReadonlySet<number>) {
     for (const [vcpu, port] of REMOTE.entries()) this.words.setUint32(32 * vcpu + 24, port, true);
     this.tracker = new ChainTracker({
       read: (gpa, length) =>
@@ -50,13 +50,17 @@ class Played {
       close: () => undefined,
     };
     this.watcher = new IoreqWatcher({
+      ...(only === undefined ? {} : { only }),
       domid: 3,
       pages: [new IoreqSlots(this.page)],
       views: new Map([[5, view]]),
       remotePort: (port) => REMOTE[PORT.indexOf(port)],
       tracker: this.tracker,
       base: BASE,
-      transportOf: new Map([[33, 0]]),
+      transportOf: new Map([
+        [33, 0],
+        [34, 1],
+      ]),
       invalidate: () => this.dropped++,
       now: () => (this.now += 1),
       held: () => this.now / 4,
@@ -122,6 +126,19 @@ const u16 = (ram: Uint8Array, at: number, value: number): void => {
 };
 
 describe('reading ioreqs out of system calls', () => {
+  it('of one device only, where only that is wanted', () => {
+    const dm = new Played(new Set([1]));
+    dm.request(0, BASE + 0x70, 0, true);
+    expect(dm.watcher.busy).toBe(false);
+    dm.answer(0, 15);
+    dm.setLine(3, 33, 1);
+    dm.request(0, BASE + 0x270, 0, true);
+    dm.answer(0, 7);
+    dm.setLine(3, 34, 1);
+    expect(dm.lines()).toEqual(['{"t":"R","a":33555056,"s":4,"v":7,"c":0}', '{"t":"I","irq":34,"l":1}']);
+    expect(dm.watcher).toMatchObject({ ioreqs: 1, others: 1, lines: 1 });
+  });
+
   it('reads and writes, by two vCPUs at a time, interrupt lines', () => {
     const dm = new Played();
     dm.request(0, BASE, 0, true);

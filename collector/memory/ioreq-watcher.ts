@@ -24,6 +24,8 @@ export interface WatcherOptions {
   /** Guest-physical address of the first register window; transport by interrupt. */
   base: number;
   transportOf: ReadonlyMap<number, number>;
+  /** Only accesses to these transports are recorded; absent: to all. */
+  only?: ReadonlySet<number>;
   /** The domain's memory has moved. */
   invalidate: () => void;
   /** ms, for how long ioreqs take, and of those the ms for which their device model was held. */
@@ -54,7 +56,7 @@ interface UnderWay {
  * Source: QEMU hw/xen/xen-hvm-common.c (cpu_handle_ioreq), util/event_notifier-posix.c.
  */
 export class IoreqWatcher implements SyscallWatcher {
-  /** ioreqs answered; those outside of the virtio windows (not recorded); interrupt lines set. */
+  /** ioreqs answered; those outside of the virtio windows or of devices not wanted (not recorded); lines set. */
   ioreqs = 0;
   others = 0;
   lines = 0;
@@ -150,7 +152,8 @@ export class IoreqWatcher implements SyscallWatcher {
     if (type !== TYPE.MMIO) return;
     const { tracker } = this.options;
     const address = page.address(vcpu);
-    if (tracker.transport(address) < 0) {
+    const transport = tracker.transport(address);
+    if (transport < 0 || this.options.only?.has(transport) === false) {
       this.others++;
       return;
     }
@@ -206,7 +209,7 @@ export class IoreqWatcher implements SyscallWatcher {
     const spi = op.getUint32(8, true);
     const level = op.getUint8(12);
     const transport = this.options.transportOf.get(spi);
-    if (transport === undefined || level > 1) return;
+    if (transport === undefined || level > 1 || this.options.only?.has(transport) === false) return;
     this.lines++;
     this.options.tracker.line(transport, spi, level === 1 ? 1 : 0);
   }

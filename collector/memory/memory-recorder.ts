@@ -1,6 +1,7 @@
 import { TraceError, isTraceError } from '../../trace/errors.ts';
 import type { MemoryFacts } from '../../trace/recording-facts.ts';
 import { GUEST_VIRTIO_MMIO_BASE, VIRTIO_MMIO_WINDOW } from '../../trace/virtio-mmio.ts';
+import { deviceNamed } from '../probes/device-names.ts';
 import type { DeviceModelView, HostView } from '../probes/host-view.ts';
 import { QmpClient } from '../record/qmp.ts';
 import type { RawFiles } from '../record/raw-files.ts';
@@ -29,6 +30,8 @@ const FLUSH_MS = 500;
 export interface MemoryOptions {
   /** What buffers hold is recorded, not only its length and hash. */
   payload: boolean;
+  /** Only these devices, by name, base or line (deviceNamed); all if empty or absent. */
+  devices?: readonly string[];
 }
 
 /**
@@ -46,6 +49,8 @@ export class MemoryRecorder {
   private readonly tracker: ChainTracker;
   private readonly tracer: SyscallTracer;
   private readonly watcher: IoreqWatcher;
+  /** Transports that are recorded; undefined: all. */
+  private readonly only: ReadonlySet<number> | undefined;
   private readonly views = new Map<number, ProcessView>();
   private readonly waiting = new Map<number, readonly DeviceState[]>();
   private timer: NodeJS.Timeout | undefined;
@@ -58,7 +63,7 @@ export class MemoryRecorder {
     parts: { privcmd: Privcmd; pages: Mapping[]; libc: Awaited<ReturnType<typeof loadLibc>> },
     view: HostView,
     files: Pick<RawFiles, 'append'>,
-    { payload }: MemoryOptions,
+    { payload, devices = [] }: MemoryOptions,
   ) {
     const { privcmd, pages, libc } = parts;
     const { domid } = view.domain;
@@ -75,7 +80,10 @@ export class MemoryRecorder {
         files.append(MEMORY_FILE, Buffer.from(writeAccessJsonl(batch)));
       },
     });
+    const bases = devices.map((name) => deviceNamed(view, name).base);
+    this.only = bases.length === 0 ? undefined : new Set(bases.map((base) => this.tracker.transport(base)));
     this.watcher = new IoreqWatcher({
+      ...(this.only === undefined ? {} : { only: this.only }),
       domid,
       pages: pages.map(({ bytes }) => new IoreqSlots(bytes)),
       views: this.views,
@@ -154,8 +162,10 @@ export class MemoryRecorder {
   /** The device model stands still for the first time. */
   private begun(pid: number): void {
     for (const state of this.waiting.get(pid) ?? []) {
+      const transport = this.tracker.transport(state.window);
+      if (this.only?.has(transport) === false) continue;
       this.inFlight += synthesise(this.tracker, this.memory.read, state);
-      this.watcher.inUse(this.tracker.transport(state.window));
+      this.watcher.inUse(transport);
       this.synthesised++;
     }
     this.waiting.delete(pid);
