@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -8,6 +7,8 @@ import type { Report } from '../analyzer/report/document.ts';
 import type { LargeTruth } from '../fixtures/scale/large-trace.ts';
 import { writeLargeTrace } from '../fixtures/scale/large-trace.ts';
 import { checkAnswers } from '../fixtures/scale/answers.ts';
+import type { Run } from './scale/run.ts';
+import { run } from './scale/run.ts';
 
 /**
  * `trace analyze` of a trace of N events (`bench:scale -- 1e8 [--patched] [--rounds 3]`): its time beside the bare
@@ -26,33 +27,6 @@ const GOAL_RATIO = 1.5;
 const HERE = dirname(fileURLToPath(import.meta.url));
 const MAIN = join(HERE, '..', 'cli', 'main.js');
 const FLOOR = join(HERE, 'scale', 'floor.js');
-
-interface Run {
-  wall: number;
-  cpu: number;
-  rssMb: number;
-  stdout: string;
-}
-
-/** Runs a module of this build in a process of its own, which tells what it took on the last line of stderr. */
-function run(module: string, ...args: string[]): Run {
-  const wrapper = `import { readFileSync } from 'node:fs';
-process.on('exit', () => {
-  const { user, system } = process.cpuUsage();
-  const peak = /VmHWM:\\s*(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1];
-  process.stderr.write('\\ntook ' + (user + system) + ' ' + peak + '\\n');
-});
-await import(${JSON.stringify(module)});`;
-  const begin = performance.now();
-  const child = spawnSync(process.execPath, ['--input-type=module', '-e', wrapper, '--', module, ...args], {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-  });
-  const wall = (performance.now() - begin) / 1e3;
-  const took = /took (\d+) (\d+)\s*$/.exec(child.stderr);
-  if (child.status !== 0 || took === null) throw new Error(`${module} ${args.join(' ')}: ${child.stderr}`);
-  return { wall, cpu: Number(took[1]) / 1e6, rssMb: Number(took[2]) / 1024, stdout: child.stdout };
-}
 
 async function main(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({

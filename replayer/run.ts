@@ -4,7 +4,7 @@ import { REG_INTERRUPT_STATUS, REG_QUEUE_NOTIFY, VIRTIO_MMIO_WINDOW } from '../t
 import { AnswerCheck } from './compare/answers.ts';
 import { Divergences } from './compare/divergences.ts';
 import { diskDivergence, finalFacts } from './compare/final.ts';
-import { InterruptCheck } from './compare/interrupts.ts';
+import { InterruptCheck, type InterruptMark } from './compare/interrupts.ts';
 import { Observed } from './compare/observed.ts';
 import { Policies } from './compare/policy.ts';
 import { UsedCheck } from './compare/used.ts';
@@ -22,6 +22,8 @@ export interface ReplayOptions extends PrepareOptions {
   ends?: ReadonlyMap<number, Uint8Array>;
   /** Policies (compare/policy.ts): differences that do not count. */
   ignore?: readonly string[];
+  /** Whether `save` and `restore` are wanted, with checkpoints of a target that can go back. */
+  checkpoints?: boolean;
   /** Ends the replay at once: the target is stopped, and what is under way rejects. */
   signal?: AbortSignal;
   /** Called some times a second, with rows done and all. */
@@ -37,6 +39,21 @@ const FLUSH_EVERY = 4096;
 const PAUSE_MS = 50;
 /** So many used records that do not come in time, and the rest is not waited for. */
 const MOST_MISSING = 3;
+
+/** Where a comparison stands. Lists that only grow are kept by their length. */
+export interface RunMark {
+  next: number;
+  lastAccess: number;
+  stoppedAt: { step: number; why: string } | undefined;
+  skipped: Skipped;
+  fed: Fed;
+  found: number;
+  answers: number;
+  observed: ReturnType<Observed['save']>;
+  interrupts: InterruptMark;
+  used: ReturnType<UsedCheck['save']>;
+  policies: readonly number[];
+}
 
 /**
  * One replay of a recording, step by step: start, run (as often as wanted), finish, stop. Rows are those of the
@@ -85,7 +102,7 @@ export class ReplayRun {
     this.policies = new Policies(options.ignore ?? []);
     checkTransports(options.ends ?? new Map<number, Uint8Array>(), prepared.devices, '--end');
     this.withMemory = prepared.level === 'rings and memory';
-    this.setup = setupOf(prepared);
+    this.setup = { ...setupOf(prepared), ...(options.checkpoints === true ? { checkpoints: true } : {}) };
     this.slots = new Uint8Array(recording.layout.slots).fill(1);
     for (const { transport } of prepared.unserved) this.slots[transport] = 2;
     this.names = slotNames(recording, prepared);
@@ -348,6 +365,39 @@ export class ReplayRun {
       hash: observed.digest(),
       wallMs: Math.round(this.wallMs),
     });
+  }
+
+  /** Where the comparison stands, for `restore`: after a flush, and beside a checkpoint of the target. */
+  save(): RunMark {
+    return {
+      next: this.next,
+      lastAccess: this.lastAccess,
+      stoppedAt: this.stoppedAt,
+      skipped: { ...this.skipped },
+      fed: { ...this.fed },
+      found: this.found.count,
+      answers: this.answers.compared,
+      observed: this.observed.save(),
+      interrupts: this.interrupts.mark(),
+      used: this.used.save(),
+      policies: this.policies.save(),
+    };
+  }
+
+  /** Goes back to where it stood, also after `finish`; the target is the caller's part. */
+  restore(saved: RunMark): void {
+    this.next = saved.next;
+    this.lastAccess = saved.lastAccess;
+    this.stoppedAt = saved.stoppedAt;
+    this.sinceFlush = 0;
+    Object.assign(this.skipped, saved.skipped);
+    Object.assign(this.fed, saved.fed);
+    this.found.backTo(saved.found);
+    this.answers.backTo(saved.answers);
+    this.observed.restore(saved.observed);
+    this.interrupts.backTo(saved.interrupts);
+    this.used.restore(saved.used);
+    this.policies.restore(saved.policies);
   }
 
   async stop(): Promise<void> {

@@ -34,7 +34,24 @@ export interface ReplayTarget {
   final(): FinalState | Promise<FinalState>;
   /** Where a debugger finds the device model; undefined when it is this process. */
   readonly debuggee?: Debuggee;
+  /** Present if it can go back to moments that were kept. */
+  readonly checkpoints?: Checkpoints;
   stop(): void | Promise<void>;
+}
+
+/**
+ * Moments of a replay that a target can go back to: everything behind its registers, guest memory and what its devices
+ * hold. They are numbered by the caller. Called between a `flush` and the next access alone.
+ */
+export interface Checkpoints {
+  /** Keeps what there is now, as of moment `at`, which is later than all moments kept. */
+  take(at: number): void;
+  /** Goes back to a moment that is kept; later ones stay, and are met again. */
+  back(at: number): void;
+  /** Forgets all but these; rising, the latest one taken among them. */
+  keep(moments: readonly number[]): void;
+  /** What is kept takes about so many bytes. */
+  readonly bytes: number;
 }
 
 export type MakeTarget = (setup: ReplaySetup, sink: ReplaySink) => ReplayTarget;
@@ -85,6 +102,8 @@ export interface ReplaySetup {
   ram: readonly { base: number; length: number }[];
   /** How long to wait for a used element or an answer before it counts as missing. Milliseconds. */
   timeoutMs: number;
+  /** Whether the caller wants to go back in it: targets that can then have `checkpoints`. */
+  checkpoints?: boolean;
 }
 
 /** Bytes that the recorded device wrote into a guest's buffer. */

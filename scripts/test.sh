@@ -14,6 +14,7 @@ cached=${XDG_CACHE_HOME:-$HOME/.cache}/ioreq-trace/replay-qemu/qemu-system-aarch
 
 # ClickHouse's engine for the tests of the server, in the cache too (550 MB; the tool itself never needs it).
 sh fixtures/clickhouse/install.sh >/dev/null 2>&1 || echo 'no ClickHouse engine could be installed' >&2
+bash fixtures/clickhouse/fetch-old.sh >/dev/null 2>&1 || echo 'no ClickHouse 18.16 could be fetched' >&2
 
 say build
 npm run -s build

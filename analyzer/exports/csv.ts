@@ -1,4 +1,5 @@
 import { NO_VCPU } from '../../trace/ids.ts';
+import type { SpanPlan } from '../../trace/spans.ts';
 import { StageLengths } from '../../trace/spans.ts';
 import { deviceLabel, dirLabel, keyLabel, type SpanRows } from './spans.ts';
 
@@ -6,16 +7,24 @@ import { deviceLabel, dirLabel, keyLabel, type SpanRows } from './spans.ts';
  * One line a span (RFC 4180, UTF-8, CRLF): what it is, its instants and its stages, all times in ns on the trace's
  * axis. What was not seen is empty, never 0.
  */
-export function csv(spans: SpanRows): string {
-  const { plan, columns, rows } = spans;
-  const lengths = new StageLengths(plan);
+export const csv = (spans: SpanRows): string => csvHead(spans.plan) + csvLines(spans);
+
+/** The first line. */
+export function csvHead(plan: SpanPlan): string {
   const head = ['start_ns', 'total_ns', 'device', 'key', 'direction', 'vcpu', 'flags', 'amount', 'value'];
   const names = [
     ...head,
     ...plan.boundaries.map((b) => `at_${b.name}_ns`),
     ...plan.stages.map((s) => `${s.name}_ns`),
   ];
-  const lines = [names.map(cell).join(',')];
+  return `${names.map(cell).join(',')}\r\n`;
+}
+
+/** The lines of some spans. */
+export function csvLines(spans: SpanRows): string {
+  const { plan, columns, rows } = spans;
+  const lengths = new StageLengths(plan);
+  const lines: string[] = [];
   for (const row of rows) {
     const vcpu = columns.vcpu[row]!;
     const line = [
@@ -33,7 +42,7 @@ export function csv(spans: SpanRows): string {
     for (let s = 0; s < plan.stages.length; s++) line.push(number(lengths.ns(columns, s, row)));
     lines.push(line.join(','));
   }
-  return `${lines.join('\r\n')}\r\n`;
+  return lines.length === 0 ? '' : `${lines.join('\r\n')}\r\n`;
 }
 
 const number = (ns: number): string => (Number.isNaN(ns) ? '' : String(ns));

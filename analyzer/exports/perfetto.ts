@@ -1,7 +1,8 @@
+import type { SpanPlan } from '../../trace/spans.ts';
 import { NO_VCPU } from '../../trace/ids.ts';
 import { REG_QUEUE_NOTIFY } from '../../trace/virtio-mmio.ts';
 import { ProtoWriter } from './protobuf.ts';
-import { deviceLabel, keyLabel, spanLabel, type SpanRows } from './spans.ts';
+import { deviceLabel, keyLabel, spanLabel, type SpanColumns, type SpanRows } from './spans.ts';
 
 /** Fields of Perfetto's trace.proto, trace_packet.proto, track_event.proto and track_descriptor.proto. */
 const TRACE = { packet: 1 } as const;
@@ -17,9 +18,29 @@ const SEQUENCE = 1;
  * and these to the interrupt that announced them. Timestamps are ns on the trace's axis.
  */
 export function perfetto(families: readonly SpanRows[]): Uint8Array {
-  const out = new Tracks();
-  const raises = new Raises(families.find((f) => f.plan.family === 'interrupt'));
-  for (const spans of families) {
+  const raises = new Raises();
+  for (const spans of families) raises.add(spans.plan, spans.columns, spans.rows);
+  const out = new PerfettoWriter(raises);
+  for (const spans of families) out.add(spans);
+  return out.take();
+}
+
+/** The same, batch by batch. `raises` are those of all spans, taken before. */
+export class PerfettoWriter {
+  private readonly tracks = new Tracks();
+  private readonly raises: Raises;
+
+  constructor(raises: Raises) {
+    this.raises = raises;
+  }
+
+  /** What was written since the last call; a trace is the pieces one behind the other. */
+  take(): Uint8Array {
+    return this.tracks.take();
+  }
+
+  add(spans: SpanRows): void {
+    const { tracks: out, raises } = this;
     const { plan, columns, rows } = spans;
     const index = (name: string): number => plan.boundaries.findIndex((b) => b.name === name);
     const [notify, raised, raise] = [index('notify'), index('interrupt'), index('raise')];
@@ -53,7 +74,6 @@ export function perfetto(families: readonly SpanRows[]): Uint8Array {
       out.event(track, SLICE.end, to, '', []);
     }
   }
-  return out.bytes;
 }
 
 function trackName(spans: SpanRows, row: number): string {
@@ -72,32 +92,44 @@ function flow(device: number, ns: number, kind = 0): number {
 }
 
 /** Raises that began an interrupt, by device: a request belongs to the last one at or before its own. */
-class Raises {
-  private readonly of = new Map<number, number[]>();
+export class Raises {
+  private readonly of = new Map<number, { ns: Float64Array; length: number; sorted: boolean }>();
 
-  constructor(spans: SpanRows | undefined) {
-    const raise = spans?.plan.boundaries.findIndex((b) => b.name === 'raise') ?? -1;
-    const column = spans?.columns.at[raise];
-    if (spans === undefined || column === undefined) return;
-    for (const row of spans.rows) {
-      const device = spans.columns.device[row]!;
-      const list = this.of.get(device) ?? [];
-      if (list.length === 0) this.of.set(device, list);
-      if (!Number.isNaN(column[row]!)) list.push(column[row]!);
+  /** Takes those of some spans; of families that have none, nothing. */
+  add(plan: SpanPlan, columns: SpanColumns, rows: Uint32Array): void {
+    if (plan.family !== 'interrupt') return;
+    const column = columns.at[plan.boundaries.findIndex((b) => b.name === 'raise')];
+    if (column === undefined) return;
+    for (const row of rows) {
+      const ns = column[row]!;
+      if (Number.isNaN(ns)) continue;
+      const device = columns.device[row]!;
+      let list = this.of.get(device);
+      if (list === undefined)
+        this.of.set(device, (list = { ns: new Float64Array(256), length: 0, sorted: true }));
+      if (list.length === list.ns.length) {
+        const larger = new Float64Array(list.length * 2);
+        larger.set(list.ns);
+        list.ns = larger;
+      }
+      if (list.length > 0 && ns < list.ns[list.length - 1]!) list.sorted = false;
+      list.ns[list.length++] = ns;
     }
-    for (const list of this.of.values()) list.sort((a, b) => a - b);
   }
 
   before(device: number, ns: number): number {
-    const list = this.of.get(device) ?? [];
+    const list = this.of.get(device);
+    if (list === undefined) return NaN;
+    if (!list.sorted) list.ns.subarray(0, list.length).sort();
+    list.sorted = true;
     let lo = 0;
     let hi = list.length;
     while (lo < hi) {
       const middle = (lo + hi) >>> 1;
-      if (list[middle]! <= ns) lo = middle + 1;
+      if (list.ns[middle]! <= ns) lo = middle + 1;
       else hi = middle;
     }
-    return list[lo - 1] ?? NaN;
+    return lo === 0 ? NaN : list.ns[lo - 1]!;
   }
 }
 
@@ -109,8 +141,10 @@ class Tracks {
   private readonly named = new Map<string, { uuid: number; end: number }[]>();
   private uuids = 0;
 
-  get bytes(): Uint8Array {
-    return this.trace.written.slice();
+  take(): Uint8Array {
+    const bytes = this.trace.written.slice();
+    this.trace.clear();
+    return bytes;
   }
 
   /** A track of that name on which nothing lies between the two instants. Spans come ordered by start. */

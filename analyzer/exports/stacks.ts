@@ -14,36 +14,54 @@ export const UNEXPLAINED = 'between seen boundaries';
  * no stage of the total explains is a stage of its own, so that the stacks add up to the sum of the totals.
  */
 export function stacksOf(spans: SpanRows): Stack[] {
-  const { plan, columns, rows, weight } = spans;
-  const lengths = new StageLengths(plan);
-  const width = plan.stages.length + 1;
-  const groups = new Map<string, { path: string[]; ns: Float64Array }>();
-  for (const row of rows) {
-    const total = columns.total[row]!;
-    if (Number.isNaN(total)) continue;
+  const sums = new StackSums();
+  sums.add(spans);
+  return sums.stacks;
+}
+
+/** The same over any number of batches of any families, in memory by the number of stacks. */
+export class StackSums {
+  private readonly groups = new Map<string, { path: string[]; titles: string[]; ns: Float64Array }>();
+
+  get stacks(): Stack[] {
+    return [...this.groups.values()].flatMap(({ path, titles, ns }) =>
+      [...ns].flatMap((sum, s) => (sum > 0 ? [{ path: [...path, titles[s] ?? UNEXPLAINED], ns: sum }] : [])),
+    );
+  }
+
+  add(spans: SpanRows): void {
+    const { plan, columns, rows, weight } = spans;
+    const lengths = new StageLengths(plan);
+    const width = plan.stages.length + 1;
+    for (const row of rows) {
+      const total = columns.total[row]!;
+      if (Number.isNaN(total)) continue;
+      const { ns: sums } = this.group(spans, row);
+      const w = weight === null ? 1 : weight[row]!;
+      let rest = total;
+      for (let s = 0; s + 1 < width; s++) {
+        const ns = lengths.ns(columns, s, row);
+        if (!plan.stages[s]!.inTotal || Number.isNaN(ns)) continue;
+        rest -= ns;
+        sums[s]! += ns * w;
+      }
+      // Differences of absolute times round in their last bits: what is below a nanosecond is that, not a gap.
+      if (rest > 1) sums[width - 1]! += rest * w;
+    }
+  }
+
+  private group(spans: SpanRows, row: number): { ns: Float64Array } {
+    const { plan } = spans;
     const path = [plan.family, deviceLabel(spans, row), keyLabel(spans, row), dirLabel(spans, row)];
     const id = path.join('\n');
-    let group = groups.get(id);
+    let group = this.groups.get(id);
     if (group === undefined) {
-      group = { path: path.filter((p) => p !== ''), ns: new Float64Array(width) };
-      groups.set(id, group);
+      const titles = plan.stages.map(({ title }) => title);
+      group = { path: path.filter((p) => p !== ''), titles, ns: new Float64Array(plan.stages.length + 1) };
+      this.groups.set(id, group);
     }
-    const w = weight === null ? 1 : weight[row]!;
-    let rest = total;
-    for (let s = 0; s + 1 < width; s++) {
-      const ns = lengths.ns(columns, s, row);
-      if (!plan.stages[s]!.inTotal || Number.isNaN(ns)) continue;
-      rest -= ns;
-      group.ns[s]! += ns * w;
-    }
-    // Differences of absolute times round in their last bits: what is below a nanosecond is that, not a gap.
-    if (rest > 1) group.ns[width - 1]! += rest * w;
+    return group;
   }
-  return [...groups.values()].flatMap(({ path, ns }) =>
-    [...ns].flatMap((sum, s) =>
-      sum > 0 ? [{ path: [...path, plan.stages[s]?.title ?? UNEXPLAINED], ns: sum }] : [],
-    ),
-  );
 }
 
 /** Lines of `a;b;c 123` (ns), the input of flamegraph.pl, speedscope and others. */

@@ -1,3 +1,6 @@
+/** More stretches than this are taken together from there on. */
+export const MAX_WINDOWS = 65_536;
+
 /**
  * The stretches of time in which a source may have lost records, merged and sorted. A span that touches one
  * is flagged and kept out of percentiles: what it lacks cannot be told from what did not happen.
@@ -12,6 +15,13 @@ export class LossWindows {
     const last = this.from.length - 1;
     if (last >= 0 && this.sealed && from >= this.from[last]! && from <= this.to[last]!) {
       this.to[last] = Math.max(this.to[last]!, to);
+      return;
+    }
+    if (last + 1 >= MAX_WINDOWS) {
+      // Rather too much is left out than that the list grows with the trace.
+      this.from[last] = Math.min(this.from[last]!, from);
+      this.to[last] = Math.max(this.to[last]!, to);
+      this.sealed = false;
       return;
     }
     this.from.push(from);

@@ -78,7 +78,7 @@ describe.skipIf(missing !== undefined)('spans made by the server', () => {
     if (!here) console.warn(`skipped: capture ${name} is not on this machine`);
     it.skipIf(!here)(
       `equal the local ones on capture ${name}`,
-      () => withCapture(name, async (dir) => check(await analyzed([dir]), done)),
+      () => withCapture(name, async (dir) => { check(await analyzed([dir]), done); }),
       60_000,
     );
   }
@@ -107,11 +107,6 @@ describe.skipIf(missing !== undefined)('spans made by the server', () => {
       { mmio: 380, interrupt: 60, injection: 60 },
     ],
     [
-      'lost records of the hypervisor',
-      { seed: 18, patched: true, xenLoss: [{ cpu: 0, atIoreq: 200, records: 300 }] },
-      { mmio: 300, interrupt: 60, injection: 60 },
-    ],
-    [
       'lost records of both',
       {
         seed: 19,
@@ -127,7 +122,12 @@ describe.skipIf(missing !== undefined)('spans made by the server', () => {
     ],
   ];
   for (const [name, options, done] of SCENARIOS)
-    it(`equal the local ones with ${name}`, async () => check(await scenario(options), done), 60_000);
+    it(`equal the local ones with ${name}`, async () => { check(await scenario(options), done); }, 60_000);
+
+  it('are refused where lost records leave ioreqs of the two sides across each other', async () => {
+    const xenLoss = [{ cpu: 0, atIoreq: 200, records: 300 }];
+    check(await scenario({ seed: 18, patched: true, xenLoss }), { injection: 60 });
+  }, 60_000);
 
   it('are refused where kicks are answered in the kernel', async () => {
     check(await scenario({ seed: 20, kernelKicks: true }), {});

@@ -1,13 +1,18 @@
 import type { Command } from 'commander';
+import type { Report } from '../../analyzer/report/document.ts';
 import type { GroupKey } from '../../analyzer/stats/group-key.ts';
 import { GROUP_KEYS } from '../../analyzer/stats/group-key.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
+import type { ConditionOptions } from '../output/conditions.ts';
+import { addConditionOptions, checkConditionOptions, checkConditions } from '../output/conditions.ts';
+import { isServerUrl } from '../output/server-url.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
 import { reportText } from '../output/report-text.ts';
+import { parseKeys } from './group-keys.ts';
 
 export function analyzeCommand(program: Command, cli: Cli): void {
-  program
+  const command = program
     .command('analyze')
     .summary('where the time of ioreqs, interrupts and requests goes')
     .description(
@@ -15,46 +20,55 @@ export function analyzeCommand(program: Command, cli: Cli): void {
         'as tables or as one JSON document (docs/REPORT.md). Spans that a loss may have touched are left out and ' +
         'counted. The exit code is 3 if a part of the trace is damaged.',
     )
-    .argument('<trace>', 'a trace directory')
+    .argument('<trace>', 'a trace directory, or clickhouse://host/database/TRACE')
     .option('--by <keys>', `group by ${GROUP_KEYS.join('|')}; several with commas`, parseKeys)
     .option('--slowest <n>', 'how many of the slowest spans of each family to list', parseCount, 10)
     .option('--json', 'print the report as JSON')
+    .option('--where <sql>', 'of a trace in a database: only spans for which this holds (docs/SCALE.md)')
     .option(
       '--truth',
       "compare what an unpatched Xen's report would say with the exact times of a patched one",
-    )
-    .action(async (dir: string, options: Options) => {
-      if (options.truth === true) {
-        await printTruth(dir, options, cli);
-        return;
-      }
-      const [{ analyzeTrace }, { openSealed }] = await Promise.all([
-        import('../../analyzer/report/build.ts'),
-        import('../output/open-trace.ts'),
-      ]);
-      const trace = await openSealed(cli, dir);
-      refreshFacts(trace);
-      const report = analyzeTrace(trace, {
-        path: dir,
-        by: options.by ?? [],
-        slowest: options.slowest,
-        warnings: trace.warnings,
+    );
+  addConditionOptions(command, 'mmio.p99 > 200us').action(async (dir: string, options: Options) => {
+    checkConditionOptions(options, false);
+    if (isServerUrl(dir) && options.truth === true)
+      throw new TraceError('E_USAGE', '--truth needs a trace directory');
+    if (options.where !== undefined && !isServerUrl(dir)) {
+      throw new TraceError('E_USAGE', '--where is for traces in a database', {
+        expected: 'clickhouse://host/database/TRACE',
       });
-      if (report.counts.events === 0) {
-        throw new TraceError('E_NO_DATA', 'the trace holds no events', { source: dir });
-      }
-      cli.print(options.json === true ? JSON.stringify(report, null, 2) : reportText(report, cli.out));
-      for (const warning of report.warnings) cli.warn(warning);
-      const [damage] = trace.damage;
-      if (damage !== undefined) cli.exitCode = damage.exitCode;
+    }
+    if (options.truth === true) {
+      if (options.failOn !== undefined) throw new TraceError('E_USAGE', '--truth takes no conditions');
+      await printTruth(dir, options, cli);
+      return;
+    }
+    const { readOperand } = await import('../output/operand.ts');
+    const { groupSetsOf } = await import('../../analyzer/conditions/evaluate.ts');
+    const operand = await readOperand(cli, dir, {
+      sets: groupSetsOf(options.failOn ?? []),
+      by: options.by ?? [],
+      slowest: options.slowest,
+      reports: false,
+      ...(options.where !== undefined && { where: options.where }),
     });
+    print(operand.report, options, cli);
+    if (operand.damage !== undefined) cli.exitCode = operand.damage.exitCode;
+    checkConditions(cli, `trace analyze ${dir}`, options, operand);
+  });
 }
 
-interface Options {
+interface Options extends ConditionOptions {
   by?: GroupKey[];
   slowest: number;
   json?: true;
   truth?: true;
+  where?: string;
+}
+
+function print(report: Report, options: Options, cli: Cli): void {
+  cli.print(options.json === true ? JSON.stringify(report, null, 2) : reportText(report, cli.out));
+  for (const warning of report.warnings) cli.warn(warning);
 }
 
 /** Both analyses of one trace, and how far one is from the other. */
@@ -82,16 +96,6 @@ async function printTruth(dir: string, { by, json }: Options, cli: Cli): Promise
   for (const warning of report.warnings) cli.warn(warning);
   const [damage] = trace.damage;
   if (damage !== undefined) cli.exitCode = damage.exitCode;
-}
-
-function parseKeys(text: string): GroupKey[] {
-  const keys = text.split(',').map((key) => key.trim());
-  for (const key of keys) {
-    if (!(GROUP_KEYS as readonly string[]).includes(key)) {
-      throw new TraceError('E_USAGE', 'unknown grouping', { expected: GROUP_KEYS.join(', '), got: key });
-    }
-  }
-  return [...new Set(keys)] as GroupKey[];
 }
 
 function parseCount(text: string): number {

@@ -38,7 +38,11 @@ function opener(cli: Cli): OpenLaunch {
     const path = args.get('trace').text(4096);
     const { recording, make, options, prepared } = await openReplay(cli, path, await flagsOf(args));
     const title = path.split('/').filter(Boolean).at(-1) ?? 'accesses';
-    return { title, recording, newRun: () => new ReplayRun(recording, make, options, prepared) };
+    return {
+      title,
+      recording,
+      newRun: () => new ReplayRun(recording, make, { ...options, checkpoints: true }, prepared),
+    };
   };
 }
 

@@ -1,12 +1,18 @@
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
 import { analyzeCommand } from './analyze.ts';
+import { completionCommand } from './completion.ts';
 import { debugAdapterCommand } from './debug-adapter.ts';
+import { diffCommand } from './diff.ts';
+import { exportCommand } from './export.ts';
 import { importCommand } from './import.ts';
 import { infoCommand } from './info.ts';
+import { loadCommand } from './load.ts';
+import { manCommand } from './man.ts';
 import { probeCommand } from './probe.ts';
 import { recordCommand } from './record.ts';
 import { replayCommand } from './replay.ts';
+import { trendCommand } from './trend.ts';
 import { viewCommand } from './view.ts';
 
 /**
@@ -22,7 +28,13 @@ export const COMMANDS: readonly RegisterCommand[] = [
   importCommand,
   infoCommand,
   analyzeCommand,
+  diffCommand,
+  exportCommand,
+  loadCommand,
+  trendCommand,
   viewCommand,
   replayCommand,
   debugAdapterCommand,
+  completionCommand,
+  manCommand,
 ];

@@ -89,7 +89,7 @@ async function predicate(
   const script = /^cmd:(.+)$/s.exec(text)?.[1];
   if (script !== undefined) return byCommand(script, join(scratch, 'recording.jsonl'));
   return text === 'crash'
-    ? (some) => crashes(some, make, options)
+    ? await sameCrash(batches, make, options)
     : await sameDivergence(batches, make, options);
 }
 
@@ -131,19 +131,42 @@ function essence({ step, kind, transport, register, queue, id, field, expected, 
   return JSON.stringify([step, kind, transport, register, queue, id, ...values]);
 }
 
-/** The device model ended or did not answer; in this process: it threw what it should not. */
-async function crashes(
+/**
+ * A recording shows the crash if it fails in the same way as the whole: the same signal or exit code and, where one was
+ * told, the same assertion. A device model that ends for another reason, such as rows that no longer make sense, does not count.
+ */
+async function sameCrash(
   batches: readonly RecordingBatch[],
   make: MakeTarget,
   options: ReplayOptions,
-): Promise<boolean> {
+): Promise<Shows> {
+  const first = await crash(batches, make, options);
+  if (first === undefined) return () => false;
+  return async (some) => (await crash(some, make, options)) === first;
+}
+
+/** How the device model ended, or that it did not answer; in this process: what it threw and should not. */
+async function crash(
+  batches: readonly RecordingBatch[],
+  make: MakeTarget,
+  options: ReplayOptions,
+): Promise<string | undefined> {
   try {
     await replayOnce(new Recording(batches), make, options);
-    return false;
+    return undefined;
   } catch (error) {
     if (options.signal?.aborted === true) throw error;
-    return !isTraceError(error) || error.code === 'E_TARGET';
+    if (isTraceError(error)) return error.code === 'E_TARGET' ? crashEssence(error.message) : undefined;
+    return error instanceof Error ? error.message : String(error);
   }
+}
+
+/** Steps, process numbers and times go; what ended it stays. */
+function crashEssence(message: string): string {
+  const end = /\b(SIG[A-Z0-9]+|exit code \d+)/.exec(message)?.[1];
+  const assertion = /\S+: Assertion .*? failed/.exec(message)?.[0];
+  if (end === undefined && assertion === undefined) return message.replaceAll(/\d+/g, 'N');
+  return `${end ?? ''} ${assertion ?? ''}`;
 }
 
 /** The script gets the path of the recording as JSON lines; its exit code 0 = still shows it. */

@@ -181,7 +181,7 @@ async function debug(
   ]);
   const { equal } = await debugReplay({
     recording,
-    newRun: () => new ReplayRun(recording, make, options, prepared),
+    newRun: () => new ReplayRun(recording, make, { ...options, checkpoints: true }, prepared),
     ...(script === undefined ? {} : { script }),
     ...(gdb === undefined ? {} : { gdb }),
     paint: cli.out,

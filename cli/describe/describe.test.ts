@@ -147,9 +147,13 @@ describe('manual pages', () => {
       code: 0,
       out: `${readdirSync(join(work, 'man')).length} pages in ${join(work, 'man')}\n`,
     });
-    expect(readdirSync(join(work, 'man')).sort()).toEqual(
-      ['trace.1', ...NAMES.map((name) => `trace-${name}.1`)].sort((a, b) => (a < b ? -1 : 1)),
+    const { out: help } = await trace('--help');
+    const commands = [...help.matchAll(/^ {2}([a-z-]+)(?: \[options\])?(?: [<[].*?)? {2,}/gm)].map(
+      ([, name]) => name!,
     );
+    expect(commands).toEqual(expect.arrayContaining(NAMES));
+    const pages = commands.filter((name) => name !== 'help').map((name) => `trace-${name}.1`);
+    expect(readdirSync(join(work, 'man')).sort()).toEqual(['trace.1', ...pages].sort());
     expect((await trace('man', 'record')).out).toContain('\\fB\\-\\-domid\\fR \\fIdomain\\fR');
     expect((await trace('man', 'nonsense')).err).toMatch(
       /^trace: E_USAGE: no such command; expected record, /,

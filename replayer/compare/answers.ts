@@ -74,6 +74,12 @@ export class AnswerCheck {
     this.differs(n, low, top);
   }
 
+  /** Goes back to when so many had been compared and none was awaited. */
+  backTo(compared: number): void {
+    this.compared = compared;
+    this.asked = this.answered = compared;
+  }
+
   private differs(n: number, low: number, high: number): void {
     const size = this.size[n]!;
     const offset = this.offset[n]!;

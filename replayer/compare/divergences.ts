@@ -12,4 +12,10 @@ export class Divergences {
     this.count++;
     if (this.list.length < MOST_KEPT) this.list.push(divergence);
   }
+
+  /** Forgets those behind the first `count`. */
+  backTo(count: number): void {
+    this.count = count;
+    this.list.length = Math.min(this.list.length, count);
+  }
 }

@@ -68,9 +68,43 @@ export class InterruptCheck {
     }
   }
 
+  /** Where it stands; `backTo` takes away what came behind. */
+  mark(): InterruptMark {
+    return { compared: this.compared, recorded: marks(this.recorded), seen: marks(this.seen) };
+  }
+
+  backTo({ compared, recorded, seen }: InterruptMark): void {
+    this.compared = compared;
+    rewind(this.recorded, recorded);
+    rewind(this.seen, seen);
+  }
+
   observe(observed: Observed): void {
     for (const [transport, { changes }] of [...this.seen].sort(([a], [b]) => a - b))
       observed.pair(transport, changes.length);
+  }
+}
+
+/** Changes by transport. */
+export interface InterruptMark {
+  compared: number;
+  recorded: ReadonlyMap<number, number>;
+  seen: ReadonlyMap<number, number>;
+}
+
+function marks(lines: ReadonlyMap<number, Line>): Map<number, number> {
+  return new Map([...lines].map(([transport, { changes }]) => [transport, changes.length]));
+}
+
+function rewind(lines: Map<number, Line>, to: ReadonlyMap<number, number>): void {
+  for (const [transport, line] of lines) {
+    const changes = to.get(transport);
+    if (changes === undefined) lines.delete(transport);
+    else {
+      line.changes.length = changes;
+      // They alternate, beginning with 1.
+      line.level = changes & 1;
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 
 /** Words gathered before they are hashed. */
 const WORDS = 16_384;
@@ -8,7 +8,7 @@ const WORDS = 16_384;
  * every machine that Node runs on.
  */
 export class Observed {
-  private readonly hash = createHash('sha256');
+  private hash = createHash('sha256');
   private readonly words = new Uint32Array(WORDS);
   private readonly asBytes = new Uint8Array(this.words.buffer);
   private length = 0;
@@ -27,6 +27,17 @@ export class Observed {
 
   private drain(): void {
     this.hash.update(this.asBytes.subarray(0, 4 * this.length));
+    this.length = 0;
+  }
+
+  /** For restore(); holds nothing that later calls change. */
+  save(): Hash {
+    this.drain();
+    return this.hash.copy();
+  }
+
+  restore(saved: Hash): void {
+    this.hash = saved.copy();
     this.length = 0;
   }
 

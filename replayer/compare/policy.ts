@@ -69,6 +69,15 @@ export class Policies {
     return this.list.map((item) => ({ ...item }));
   }
 
+  /** Counts so far, for `restore`. */
+  save(): number[] {
+    return this.list.map(({ count }) => count);
+  }
+
+  restore(counts: readonly number[]): void {
+    for (const [i, item] of this.list.entries()) item.count = counts[i]!;
+  }
+
   countPosition(times: number): void {
     this.count(POSITION, times);
   }

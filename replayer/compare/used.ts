@@ -60,6 +60,16 @@ export class UsedCheck {
     this.nets = new Set(devices.filter(({ kind }) => kind === 'net').map(({ transport }) => transport));
   }
 
+  save(): { counts: UsedCounts; missing: number; differences: number } {
+    return { counts: { ...this.counts }, missing: this.missing, differences: this.differences };
+  }
+
+  restore({ counts, missing, differences }: ReturnType<UsedCheck['save']>): void {
+    Object.assign(this.counts, counts);
+    this.missing = missing;
+    this.differences = differences;
+  }
+
   inRam(gpa: number, length: number): boolean {
     for (const bank of this.ram) if (gpa >= bank.base && gpa + length <= bank.base + bank.length) return true;
     return false;

@@ -56,6 +56,16 @@ export interface Seen {
   interruptStatus: number | undefined;
 }
 
+export interface DriverMark {
+  position: number;
+  devices: ReadonlyMap<number, unknown>;
+  seen: ReadonlyMap<number, Seen>;
+}
+
+function copySeen({ offered, config, interruptStatus }: Seen): Seen {
+  return { offered: [...offered], config: new Map(config), interruptStatus };
+}
+
 /**
  * Each device as its driver has set it up by a position: status, features, queues. It follows from the recorded
  * accesses alone, so that it is the same for every target, at no cost to the replay.
@@ -116,6 +126,19 @@ export class DriverView {
     if (offset < 0x100) return;
     for (let i = 0; i < size; i++)
       seen.config.set(offset - 0x100 + i, Math.floor(value / 2 ** (8 * i)) % 256);
+  }
+
+  /** All that it knows now, for `restore`. */
+  save(): DriverMark {
+    const devices = [...this.devices].map(([transport, device]) => [transport, device.save()] as const);
+    const seen = [...this.seen].map(([transport, one]) => [transport, copySeen(one)] as const);
+    return { position: this.position, devices: new Map(devices), seen: new Map(seen) };
+  }
+
+  restore({ position, devices, seen }: DriverMark): void {
+    for (const [transport, device] of this.devices) device.restore(devices.get(transport));
+    for (const [transport, one] of seen) this.seen.set(transport, copySeen(one));
+    this.position = position;
   }
 
   transports(): number[] {

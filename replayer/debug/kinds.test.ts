@@ -16,7 +16,7 @@ async function answersOf(
   const disks = new Map(disk === undefined ? [] : [[0, disk]]);
   const session = await DebugSession.open(
     recording,
-    () => new ReplayRun(recording, builtinTarget(), { disks }),
+    () => new ReplayRun(recording, builtinTarget(), { disks, checkpoints: true }),
   );
   const lines: string[] = [];
   for (const line of script) lines.push(...(await runCommand(session, line)).lines);

@@ -12,6 +12,7 @@ import {
 } from './breakpoints.ts';
 import { DriverView } from './driver-view.ts';
 import { chainsOf, type Place } from './inspect.ts';
+import { Moments } from './moments.ts';
 import type { PeekedChain } from './rings.ts';
 import { Steps } from './steps.ts';
 
@@ -29,6 +30,9 @@ export interface DebugRun {
   run(row: number): Promise<void>;
   flush(): void | Promise<void>;
   finish(): Promise<{ equal: boolean }>;
+  /** Where the comparison stands, and back to there; beside the target's checkpoints. */
+  save(): unknown;
+  restore(saved: unknown): void;
   stop(): void | Promise<void>;
 }
 
@@ -46,8 +50,8 @@ export type Stop =
 const LEAP = 256;
 /**
  * A replay that can be stopped before any access, looked at, and taken back. It stands at a position (Steps):
- * everything before that access has happened. Going back replays from the begin to there, which gives the same state because a
- * replay is deterministic.
+ * everything before that access has happened. Going back replays from the latest moment kept before that position
+ * (Moments), or from the begin where the target keeps none, which gives the same state because a replay is deterministic.
  */
 export class DebugSession {
   readonly steps: Steps;
@@ -62,23 +66,30 @@ export class DebugSession {
   position = 0;
   private readonly newRun: NewRun;
   private run: DebugRun;
+  private moments: Moments | undefined;
   private nextId = 1;
   /** Whether what is left at the end was compared. */
   finished = false;
 
-  private constructor(recording: Recording, newRun: NewRun, run: DebugRun) {
+  private readonly every: number | undefined;
+
+  private constructor(recording: Recording, newRun: NewRun, run: DebugRun, every?: number) {
     const { devices } = run.setup;
     this.newRun = newRun;
+    this.every = every;
     this.run = run;
     this.steps = new Steps(recording, devices);
     this.view = new DriverView(this.steps, devices);
     this.devices = devices.map(({ transport }) => this.steps.deviceName(transport));
   }
 
-  /** Starts a replay and stops before the first access. Rejects as ReplayTarget.start does. */
-  static async open(recording: Recording, newRun: NewRun): Promise<DebugSession> {
+  /**
+   * Starts a replay and stops before the first access. Rejects as ReplayTarget.start does. `every`: accesses between
+   * two moments that are kept, at first.
+   */
+  static async open(recording: Recording, newRun: NewRun, every?: number): Promise<DebugSession> {
     const run = await newRun();
-    const session = new DebugSession(recording, newRun, run);
+    const session = new DebugSession(recording, newRun, run, every);
     await session.begin(run);
     return session;
   }
@@ -89,10 +100,21 @@ export class DebugSession {
     try {
       await run.start();
       await run.run(this.steps.row[0]!);
+      await run.flush();
+      const { checkpoints } = run.target;
+      this.moments = checkpoints === undefined ? undefined : new Moments(checkpoints, this.every);
+      this.view.moveTo(0);
+      this.keep();
     } catch (error) {
       await run.stop();
       throw error;
     }
+  }
+
+  /** What going back is made of; undefined where every way back is a replay from the begin. */
+  get kept(): { moments: number; every: number; bytes: number } | undefined {
+    const { moments } = this;
+    return moments && { moments: moments.positions.length, every: moments.every, bytes: moments.bytes };
   }
 
   get target(): ReplayTarget {
@@ -130,17 +152,43 @@ export class DebugSession {
   /** Goes to a position, either way. */
   async goTo(position: number): Promise<void> {
     const to = Math.max(0, Math.min(position, this.steps.count));
-    if (to < this.position) {
-      await this.run.stop();
-      this.position = 0;
-      await this.begin(await this.newRun());
+    if (to < this.position) await this.goBack(to);
+    while (this.position < to && this.run.stopped === undefined) {
+      const next = Math.min(to, this.moments?.after(this.position) ?? to);
+      await this.run.run(this.steps.row[next]!);
+      await this.run.flush();
+      this.position = next;
+      if (this.moments !== undefined && next % this.moments.every === 0) this.keep();
     }
-    await this.run.run(this.steps.row[to]!);
-    await this.run.flush();
-    this.position = to;
     // A replay that gave up stands where it did so, whatever was asked for.
     while (this.position > 0 && this.steps.row[this.position]! > this.run.next) this.position--;
     this.view.moveTo(this.position);
+  }
+
+  /** To the latest position at or before `to` that can be had at once. */
+  private async goBack(to: number): Promise<void> {
+    const { moments } = this;
+    const at = moments?.before(to);
+    if (moments === undefined || at === undefined) {
+      await this.run.stop();
+      this.position = 0;
+      await this.begin(await this.newRun());
+      return;
+    }
+    const { run, view } = moments.back(at);
+    this.run.restore(run);
+    this.view.restore(view);
+    this.position = at;
+    this.finished = false;
+  }
+
+  /** Keeps this position to go back to. */
+  private keep(): void {
+    if (this.run.stopped !== undefined) return;
+    this.moments?.take(this.position, () => {
+      this.view.moveTo(this.position);
+      return { run: this.run.save(), view: this.view.save() };
+    });
   }
 
   /** Whether the replay gave up, and why. */
@@ -235,20 +283,25 @@ export class DebugSession {
     return found?.stop ?? { why: 'begin' };
   }
 
-  /** Replays from `found` (or the begin) up to `last` and goes to the last position where a breakpoint held. */
+  /** Goes to the last position behind `found` and up to `last` where a breakpoint holds; looks from moment to moment. */
   private async lastMet(
     points: readonly Breakpoint[],
     last: number,
     found: { position: number; stop: Stop } | undefined,
   ): Promise<Stop> {
     let best = found;
-    let k: number | undefined = (found?.position ?? -1) + 1;
-    for (k = firstMatch(points, k, last); k !== undefined; k = firstMatch(points, k + 1, last)) {
-      await this.goTo(k);
-      await new Promise((resolve) => setImmediate(resolve));
-      if (this.interrupted) return { why: 'interrupted' };
-      const breakpoint = await this.met(points);
-      if (breakpoint !== undefined) best = { position: k, stop: { why: 'breakpoint', breakpoint } };
+    const floor = (found?.position ?? -1) + 1;
+    for (let high = last; high >= floor && best === found;) {
+      const low = Math.max(floor, this.moments?.before(high) ?? floor);
+      let k = firstMatch(points, low, high);
+      for (; k !== undefined; k = firstMatch(points, k + 1, high)) {
+        await this.goTo(k);
+        await new Promise((resolve) => setImmediate(resolve));
+        if (this.interrupted) return { why: 'interrupted' };
+        const breakpoint = await this.met(points);
+        if (breakpoint !== undefined) best = { position: k, stop: { why: 'breakpoint', breakpoint } };
+      }
+      high = low - 1;
     }
     await this.goTo(best?.position ?? 0);
     return best?.stop ?? { why: 'begin' };
@@ -303,7 +356,7 @@ export class DebugSession {
   /** Runs to the end and compares what is left there. Does not stop anywhere. */
   async finish(): Promise<{ equal: boolean }> {
     // What is compared at the end can be compared once in a replay.
-    if (this.finished) await this.goTo(0);
+    if (this.finished) await this.goBack(this.steps.count);
     await this.goTo(this.steps.count);
     this.finished = true;
     return this.run.finish();

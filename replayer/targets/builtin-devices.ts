@@ -24,6 +24,8 @@ import { NetDevice } from '../../devices/models/net.ts';
 import { writtenBytes } from '../recording/used.ts';
 import type { DevicePlan, RecordedElement, RecordedUsed } from '../target.ts';
 import { displaySize } from './display.ts';
+import type { PageHistory } from './page-history.ts';
+import { TrackedDisk } from './tracked-memory.ts';
 
 /** A device model with what is behind it. */
 export interface Plugged {
@@ -35,7 +37,14 @@ export interface Plugged {
   /** What is behind the model: disk, frames, output. The model's own state is its own matter. */
   save: () => unknown;
   restore: (saved: unknown) => void;
+  /** Where it stands in what it only ever adds to; `rewind` takes away what came behind. */
+  mark: () => unknown;
+  rewind: (mark: unknown) => void;
+  /** Made with `tracked`: of the disk. */
+  history?: PageHistory;
 }
+
+const NO_MARK: Pick<Plugged, 'mark' | 'rewind'> = { mark: () => undefined, rewind: () => undefined };
 
 export interface FinalMaps {
   disks: Map<number, Uint8Array>;
@@ -44,11 +53,11 @@ export interface FinalMaps {
   screens: Map<number, { width: number; height: number; rgb: Uint8Array }>;
 }
 
-/** Makes a device as it was recorded, as far as our models can be made so. */
-export function plugIn(plan: DevicePlan): Plugged {
+/** Makes a device as it was recorded, as far as our models can be made so. `tracked`: one can go back in its disk. */
+export function plugIn(plan: DevicePlan, tracked = false): Plugged {
   switch (plan.kind) {
     case 'blk':
-      return block(plan);
+      return block(plan, tracked);
     case 'net':
       return net(plan);
     case 'console':
@@ -63,7 +72,7 @@ const MOST_QUEUES = 64;
 /** seg_max is the queue's size less header and status, and no queue is larger than 1024. */
 const MOST_SEG_MAX = 1022;
 
-function block(plan: DevicePlan): Plugged {
+function block(plan: DevicePlan, tracked: boolean): Plugged {
   if (plan.disk === undefined)
     throw new TraceError(
       'E_NOT_REPLAYABLE',
@@ -73,7 +82,8 @@ function block(plan: DevicePlan): Plugged {
       },
     );
   const { bytes, readOnly, serial: name } = plan.disk;
-  const options: BlockOptions = { disk: new MemoryDisk(bytes, readOnly), serial: name, hold: true };
+  const disk = tracked ? new TrackedDisk(bytes, readOnly) : new MemoryDisk(bytes, readOnly);
+  const options: BlockOptions = { disk, serial: name, hold: true };
   const segMax = field(plan, 'seg_max');
   if (segMax !== undefined && segMax >= 1 && segMax <= MOST_SEG_MAX) options.queueSize = segMax + 2;
   const queues = field(plan, 'num_queues');
@@ -102,6 +112,8 @@ function block(plan: DevicePlan): Plugged {
     restore: (saved) => {
       bytes.set(saved as Uint8Array);
     },
+    ...NO_MARK,
+    ...(disk instanceof TrackedDisk ? { history: disk.history } : {}),
   };
 }
 
@@ -146,6 +158,10 @@ function net(plan: DevicePlan): Plugged {
     save: () => sent.slice(),
     restore: (saved) => {
       sent = (saved as Uint8Array[]).slice();
+    },
+    mark: () => sent.length,
+    rewind: (mark) => {
+      sent.length = mark as number;
     },
   };
 }
@@ -226,6 +242,10 @@ function serial(plan: DevicePlan): Plugged {
     restore: (saved) => {
       output = (saved as Uint8Array[][]).map((parts) => parts.slice());
     },
+    mark: () => output.map(({ length }) => length),
+    rewind: (mark) => {
+      for (const [port, parts] of output.entries()) parts.length = (mark as number[])[port]!;
+    },
   };
 }
 
@@ -272,5 +292,6 @@ function gpu(plan: DevicePlan): Plugged {
     },
     save: () => undefined,
     restore: () => undefined,
+    ...NO_MARK,
   };
 }

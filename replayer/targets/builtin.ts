@@ -1,9 +1,10 @@
 import { TraceError } from '../../trace/errors.ts';
 import type { RegisterBus } from '../../devices/device.ts';
-import { GuestFault, RamBanks } from '../../devices/guest-memory.ts';
+import { GuestFault, RamBanks, type RamBank } from '../../devices/guest-memory.ts';
 import { EmptySlot } from '../../devices/transport/empty-slot.ts';
 import { VirtioMmio } from '../../devices/transport/virtio-mmio.ts';
 import type {
+  Checkpoints,
   FinalState,
   MakeTarget,
   RecordedUsed,
@@ -11,8 +12,10 @@ import type {
   ReplaySink,
   ReplayTarget,
 } from '../target.ts';
+import { BuiltinCheckpoints, type Slot } from './builtin-checkpoints.ts';
 import { HeldModel } from './held-model.ts';
-import { plugIn, type FinalMaps, type Plugged } from './builtin-devices.ts';
+import { plugIn, type FinalMaps } from './builtin-devices.ts';
+import { TrackedRam } from './tracked-memory.ts';
 
 export interface BuiltinOptions {
   /** Guest RAM to use, which must hold the banks of the replay; else it is made. */
@@ -28,14 +31,6 @@ export function builtinTarget(options: BuiltinOptions = {}): MakeTarget {
 const WINDOW_SHIFT = 9;
 const SLOTS = 32;
 
-interface Slot {
-  device: VirtioMmio;
-  model: HeldModel;
-  plugged: Plugged;
-  /** Level of its interrupt line. */
-  level: 0 | 1;
-}
-
 export class BuiltinTarget implements ReplayTarget {
   readonly name = 'built-in';
   readonly memory: RamBanks;
@@ -46,13 +41,18 @@ export class BuiltinTarget implements ReplayTarget {
   private readonly buses: RegisterBus[] = [];
   private readonly base: number;
   private step = 0;
+  readonly checkpoints?: Checkpoints;
 
   constructor(options: BuiltinOptions, setup: ReplaySetup, sink: ReplaySink) {
     this.setup = setup;
     this.sink = sink;
-    this.memory =
-      options.memory ??
-      new RamBanks(setup.ram.map(({ base, length }) => ({ base, bytes: new Uint8Array(length) })));
+    const blank = (): RamBank[] =>
+      setup.ram.map(({ base, length }) => ({ base, bytes: new Uint8Array(length) }));
+    if (setup.checkpoints === true && options.memory === undefined) {
+      const memory = new TrackedRam(blank());
+      this.memory = memory;
+      this.checkpoints = new BuiltinCheckpoints(memory, this.slots);
+    } else this.memory = options.memory ?? new RamBanks(blank());
     const [first] = setup.devices;
     this.base = first === undefined ? 0 : first.base - (first.transport << WINDOW_SHIFT);
     const empty = new EmptySlot(first?.version ?? 2);
@@ -66,7 +66,7 @@ export class BuiltinTarget implements ReplayTarget {
 
   start(): void {
     for (const plan of this.setup.devices) {
-      const plugged = plugIn(plan);
+      const plugged = plugIn(plan, this.checkpoints !== undefined);
       const model = new HeldModel(plugged.model);
       const device = new VirtioMmio({
         version: plan.version,

@@ -28,7 +28,7 @@ export function legacy(
   const recording = new Recording(batchesOf(jsonl));
   disk ??= shared(DISK);
   const disks = new Map([[0, disk]]);
-  return { recording, newRun: () => new ReplayRun(recording, make, { disks }) };
+  return { recording, newRun: () => new ReplayRun(recording, make, { disks, checkpoints: true }) };
 }
 
 /** The text with the value of the read at a step changed. */

@@ -1,0 +1,64 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { SpanFamily } from '../../trace/spans.ts';
+import { TraceError } from '../../trace/errors.ts';
+import type { Cli } from '../cli.ts';
+import { refreshFacts } from '../output/refresh-facts.ts';
+import { count } from '../output/units.ts';
+
+const FORMATS = ['perfetto', 'speedscope', 'folded', 'csv'] as const;
+const FAMILIES = ['mmio', 'interrupt', 'injection', 'request'] as const;
+
+export function exportCommand(program: Command, cli: Cli): void {
+  program
+    .command('export')
+    .summary('spans for Perfetto, speedscope, flame graphs or a table')
+    .description(
+      'Writes the spans of a trace for other tools: perfetto (a track a vCPU, queue and line, with flows), ' +
+        'speedscope and folded (where the time goes, as flame graphs), csv (a line a span). Large traces ' +
+        'are written as they are analysed (docs/COMMANDS.md).',
+    )
+    .argument('<trace>', 'a trace directory')
+    .addOption(new Option('-f, --format <format>', 'for what').choices(FORMATS).makeOptionMandatory())
+    .requiredOption('-o, --output <file>', 'the file to write; - for stdout (not perfetto)')
+    .addOption(new Option('--family <family>', 'spans of one family only').choices(FAMILIES))
+    .option('--force', 'replace the file if it exists')
+    .action(async (dir: string, options: Options) => {
+      const { format, output, family } = options;
+      if (format === 'csv' && family === undefined) {
+        throw new TraceError('E_USAGE', 'a table is of one family', {
+          expected: `--family ${FAMILIES.join('|')}`,
+        });
+      }
+      if (format === 'perfetto' && output === '-')
+        throw new TraceError('E_USAGE', 'a Perfetto trace is no text', { expected: '--output FILE' });
+      const [{ exportSpans, withNewFile }, { openSealed }] = await Promise.all([
+        import('../output/export-file.ts'),
+        import('../output/open-trace.ts'),
+      ]);
+      const trace = await openSealed(cli, dir);
+      refreshFacts(trace);
+      const families: readonly SpanFamily[] = family === undefined ? FAMILIES : [family];
+      if (output === '-') {
+        const write = (piece: string | Uint8Array): void => {
+          cli.streams.stdout(String(piece));
+        };
+        exportSpans(trace, dir, format, families, write);
+      } else {
+        const spans = withNewFile(output, options.force === true, (write) =>
+          exportSpans(trace, dir, format, families, write),
+        );
+        cli.print(`${count(spans)} spans in ${output}`);
+        if (spans === 0) cli.warn(`${dir}: the trace has no such spans`);
+      }
+      const [damage] = trace.damage;
+      if (damage !== undefined) cli.exitCode = damage.exitCode;
+    });
+}
+
+interface Options {
+  format: (typeof FORMATS)[number];
+  output: string;
+  family?: SpanFamily;
+  force?: true;
+}
