@@ -148,7 +148,7 @@ describe('manual pages', () => {
       out: `${readdirSync(join(work, 'man')).length} pages in ${join(work, 'man')}\n`,
     });
     const { out: help } = await trace('--help');
-    const commands = [...help.matchAll(/^ {2}([a-z-]+)(?: \[options\])?(?: [<[].*?)? {2,}/gm)].map(
+    const commands = [...help.matchAll(/^ {2}([a-z-]+)(?:\|[a-z-]+)?(?: \[options\])?(?: [<[].*?)? {2,}/gm)].map(
       ([, name]) => name!,
     );
     expect(commands).toEqual(expect.arrayContaining(NAMES));
