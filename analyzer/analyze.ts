@@ -22,7 +22,7 @@ import { MmioJoin } from './passes/mmio-join.ts';
 import type { Hooks } from './passes/plans.ts';
 import { injectionPlan, interruptPlan, mmioPlan, requestPlan } from './passes/plans.ts';
 import type { DepthFacts } from './passes/queue-depth.ts';
-import type { RequestCounts } from './passes/requests.ts';
+import type { KnownQueue, RequestCounts } from './passes/requests.ts';
 import { RecordingEdges, SEEN } from './passes/recording-edges.ts';
 import { Requests } from './passes/requests.ts';
 import type { SpanConsumer } from './passes/span-sink.ts';
@@ -61,6 +61,7 @@ export interface PassResults {
   /** Unpatched: the most that the trap around a wait can have taken beside the wait, ns; all waits of the domain. */
   outside: Histogram | undefined;
   requests: RequestCounts;
+  queues: { queues: KnownQueue[]; sure: boolean };
   depths: DepthFacts[];
   access: AccessCounts;
   /** The sources whose events have a place on the axis. */
@@ -243,6 +244,7 @@ export function runPasses(
     delivered: injections?.delivered,
     outside,
     requests: requests.counts,
+    queues: requests.knownQueues(),
     depths: requests.depths.list,
     access: untimedAccesses(view, access, devices, [xenFacts?.id, dom0Facts?.id]),
     xenSource: xenFacts,

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,13 +6,16 @@ import { sampleParts } from '../fixtures/ftrace-pages-writer.ts';
 import { generateScenario } from '../fixtures/scenario/index.ts';
 import { traceDat6Head } from '../fixtures/trace-dat-writer.ts';
 import { havePeers, timedPeer } from './measure.ts';
+import type { Run } from './scale/run.ts';
+import { run } from './scale/run.ts';
 
 /**
  * `trace analyze` of 10^7 events: its rate beside the peers' on the same recording, and its memory. The peers
  * together do less: `xenalyze --summary` reads the hypervisor's half, `trace-cmd report > /dev/null` prints
  * Dom0's; neither joins the two. Rates are events per second of wall time, best of the rounds for each side.
  *
- * Memory is the peak resident size of the whole process as the kernel counts it, for 10^7 events and for a
+ * Memory is the peak resident size of the whole process (VmHWM of /proc; getrusage's counts what this process held when it
+ * began the other, too), for 10^7 events and for a
  * quarter of them: it must stay under the goal and must not grow with the length of the trace.
  *
  * Exit 1 if the peers are faster, if memory is over the goal, or if a peer is not installed.
@@ -26,27 +28,7 @@ const IOREQS = 205_000;
 const ROUNDS = 3;
 
 const MAIN = join(dirname(fileURLToPath(import.meta.url)), '..', 'cli', 'main.js');
-/** Runs the command line and tells its own peak memory on the last line of stderr. */
-const WRAPPER = `process.on('exit', () => process.stderr.write('\\nrss ' + process.resourceUsage().maxRSS + '\\n'));
-await import(${JSON.stringify(MAIN)});`;
-
-interface Run {
-  seconds: number;
-  rssMb: number;
-  stdout: string;
-}
-
-function trace(...args: string[]): Run {
-  const begin = performance.now();
-  const child = spawnSync(process.execPath, ['--input-type=module', '-e', WRAPPER, '--', 'trace', ...args], {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-  });
-  const seconds = (performance.now() - begin) / 1e3;
-  if (child.status !== 0) throw new Error(`trace ${args.join(' ')} failed: ${child.stderr}`);
-  const rss = /rss (\d+)\s*$/.exec(child.stderr)?.[1];
-  return { seconds, rssMb: Number(rss) / 1024, stdout: child.stdout };
-}
+const trace = (...args: string[]): Run => run(MAIN, ...args);
 
 interface Recording {
   raw: string;
@@ -95,11 +77,11 @@ function main(): number {
         timedPeer('xenalyze', ['--cpu-hz=62500000', '--summary', join(whole.raw, 'xentrace.bin')]).wall,
       );
       traceCmd = Math.min(traceCmd, timedPeer('trace-cmd', ['report', '-i', dat]).wall);
-      const run = trace('analyze', whole.trace, '--json');
-      const found = (JSON.parse(run.stdout) as { counts: { ioreqs: number } }).counts.ioreqs;
+      const took = trace('analyze', whole.trace, '--json');
+      const found = (JSON.parse(took.stdout) as { counts: { ioreqs: number } }).counts.ioreqs;
       if (found !== whole.ioreqs) throw new Error(`${found} ioreqs found of ${whole.ioreqs}`);
-      ours = Math.min(ours, run.seconds);
-      rss = Math.max(rss, run.rssMb);
+      ours = Math.min(ours, took.wall);
+      rss = Math.max(rss, took.rssMb);
     }
     const small = trace('analyze', quarter.trace, '--json').rssMb;
     const row = (name: string, seconds: number): string =>

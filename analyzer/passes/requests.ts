@@ -33,6 +33,14 @@ export interface RequestCounts {
   unknownElement: number;
 }
 
+/** One virtqueue as the device model's trace names it: addresses as decimal numbers. */
+export interface KnownQueue {
+  vdev: string;
+  vq: string;
+  device: number;
+  queue: number;
+}
+
 /** Group of a request that no interrupt announced. */
 const NO_GROUP = 0xffffffff;
 
@@ -78,6 +86,7 @@ export class Requests {
   private readonly kick = new Float64Array(3);
   private interruptGroup = 0;
   private uninterrupted = 0;
+  private untold = 0;
 
   constructor(
     sink: SpanSink,
@@ -117,6 +126,18 @@ export class Requests {
   /** Device of a vdev pointer; NO_DEVICE while it is not known. */
   deviceOf(vdevLo: number, vdevHi: number): number {
     return this.table.vdev(vdevLo, vdevHi).device;
+  }
+
+  /** The queues in the order in which they were met. `sure`: the device of each was known with its first notify. */
+  knownQueues(): { queues: KnownQueue[]; sure: boolean } {
+    const address = (lo: number, hi: number): string => ((BigInt(hi) << 32n) | BigInt(lo)).toString();
+    const queues = this.table.queues.map((q) => ({
+      vdev: address(q.vdevLo, q.vdevHi),
+      vq: address(q.vqLo, q.vqHi),
+      device: q.device,
+      queue: q.queue,
+    }));
+    return { queues, sure: this.untold === 0 && this.table.retied === 0 };
   }
 
   event(batch: EventColumns, i: number, t: number): void {
@@ -243,6 +264,7 @@ export class Requests {
     if (match < 0 || several) {
       // A kick of the device model's own, or one that cannot be told: what it pops has no known notify.
       state.notifySeq = -1;
+      if (state.device === NO_DEVICE) this.untold++;
       return;
     }
     if (state.device === NO_DEVICE) this.table.tie(vdevLo, vdevHi, device);

@@ -29,6 +29,8 @@ interface Vdev {
  */
 export class VqTable {
   readonly queues: QueueState[] = [];
+  /** Times that a vdev was tied to another device than before. */
+  retied = 0;
   private readonly vdevs: Vdev[] = [];
   private lastQueue = 0;
 
@@ -44,6 +46,7 @@ export class VqTable {
   tie(lo: number, hi: number, device: number): void {
     const vdev = this.vdev(lo, hi);
     if (vdev.device === device) return;
+    if (vdev.device !== NO_DEVICE) this.retied++;
     vdev.device = device;
     for (const q of this.queues) if (q.vdevLo === lo && q.vdevHi === hi) q.device = device;
   }

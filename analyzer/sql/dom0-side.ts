@@ -84,13 +84,41 @@ function records(p: Params, facts: SqlFacts, dom0: SqlSource): string {
   return `SELECT lane, record, anyIf(t, kind = ${NOTIFY}) AS answer, anyIf(row, kind = ${NOTIFY}) AS answer_row,
       ifNull(minOrNullIf(t, kind = ${IRQ}), nan) AS dom0_irq,
       ifNull(argMinOrNullIf(read_at, row, takes AND NOT isNaN(read_at)), nan) AS dm_read,
-      maxIf(row, takes) AS seq, minOrNullIf(t, kind = ${SERVICE}) AS lane_service,
+      maxIf(take, takes) AS seq, minOrNullIf(t, kind = ${SERVICE}) AS lane_service,
       anyIf(pending_service, kind = ${NOTIFY}) AS pending_service,
       argMaxIf((row + 1, c_addr, c_value, c_info), row, kind IN (${SERVICE}, ${SLOT})) AS content,
       argMaxIf((row + 1, c_addr, c_value, c_info), row, kind IN (${SLOT}, ${NOTIFY})) AS pending_content,
       argMaxIf((row + 1, c_value), row, kind = ${VALUE}) AS value
+    FROM (${laneRows(p, facts, dom0)})
+    GROUP BY lane, record
+    HAVING countIf(kind = ${NOTIFY}) > 0
+      AND ${refuseIf(
+        `maxIf(t, kind = ${SLOT}) >= answer + 2e6`,
+        'a slot of the ioreq page fetched long after its answer (dom0)',
+      )}`;
+}
+
+/**
+ * When each ioreq's content became known, what Requests is told of: row, seq (0: none), address, value. `row` is that
+ * of the thread's own trace, or of the answer for what it told of before its port was known.
+ */
+export function tells(p: Params, facts: SqlFacts, dom0: SqlSource): string {
+  return `SELECT if(by_thread, own.1, answered.1) - 1 AS row, seq, if(by_thread, own.2, answered.2) AS address,
+      if(by_thread, own.3, answered.3) AS value
     FROM (
-      SELECT *, sum(breaks) OVER (PARTITION BY lane ORDER BY row ${UP_TO}) AS record
+      SELECT lane, record, argMinIf((row + 1, c_addr, c_value), row, kind = ${SERVICE}) AS own, own.1 > 0 AS by_thread,
+        argMinIf((row + 1, c_addr, c_value), row, kind = ${NOTIFY} AND pending_service IS NOT NULL) AS answered,
+        maxIf(take, takes) AS seq, countIf(takes) AS taken, countIf(kind = ${SLOT}) AS slots, countIf(kind = ${NOTIFY}) AS answers
+      FROM (${laneRows(p, facts, dom0)}) GROUP BY lane, record
+    )
+    WHERE (by_thread OR answered.1 > 0)
+      AND ${refuseIf('taken > 1', 'an ioreq that the device model takes up twice (dom0)')}
+      AND ${refuseIf('NOT by_thread AND answered.1 = 0 AND slots > 0 AND answers > 0', 'ioreqs that only the ioreq page tells of')}`;
+}
+
+/** The thread's rows with the running number of the record of their lane. */
+function laneRows(p: Params, facts: SqlFacts, dom0: SqlSource): string {
+  return `SELECT *, sum(breaks) OVER (PARTITION BY lane ORDER BY row ${UP_TO}) AS record
       FROM (
         SELECT *,
           kind = ${IRQ} OR (lagInFrame(toUInt8(answered), 1, 0) OVER (PARTITION BY lane ORDER BY row ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
@@ -104,14 +132,7 @@ function records(p: Params, facts: SqlFacts, dom0: SqlSource): string {
           FROM (${thread(p, facts, dom0)})
           WHERE lane != ${NO_LANE}
         )
-      )
-    )
-    GROUP BY lane, record
-    HAVING countIf(kind = ${NOTIFY}) > 0
-      AND ${refuseIf(
-        `maxIf(t, kind = ${SLOT}) >= answer + 2e6`,
-        'a slot of the ioreq page fetched long after its answer (dom0)',
-      )}`;
+      )`;
 }
 
 /**
@@ -130,7 +151,7 @@ function thread(p: Params, facts: SqlFacts, dom0: SqlSource): string {
   const pids = p.ints('pids', facts.pids);
   const pend = (kinds: string): string => `kind IN (${kinds}) AND lane = ${NO_LANE}`;
   const work = `kind IN (${READ}, ${WRITE}, ${NOTIFY}, ${SERVICE}, ${VALUE})`;
-  return `SELECT row, t, kind, lane, last_read, takes,
+  return `SELECT row, t, kind, lane, last_read, takes, take,
       if(takes AND last_read > last_take_before, last_read_t, nan) AS read_at,
       if(kind = ${NOTIFY}, minOrNullIf(t, ${pend(`${SERVICE}`)}) OVER pass, NULL) AS pending_service,
       if(kind = ${NOTIFY}, argMaxIf((addr, value, info), row, ${pend(`${SERVICE}`)}) OVER pass, (addr, value, info)) AS here,
@@ -138,6 +159,7 @@ function thread(p: Params, facts: SqlFacts, dom0: SqlSource): string {
       here.1 AS c_addr, here_value.2 AS c_value, here.3 AS c_info
     FROM (
       SELECT *, maxIf(row + 1, takes) OVER (ORDER BY row ${BEFORE}) AS last_take_before,
+        countIf(takes) OVER (ORDER BY row ${UP_TO}) AS take,
         maxIf(t, kind = ${READ}) OVER (ORDER BY row ${UP_TO}) AS last_read_t
       FROM (
         SELECT row, t, kind, addr, value, info,

@@ -43,6 +43,8 @@ export interface SqlFacts {
   } | null;
   readonly xenLosses: SqlLosses;
   readonly dom0Losses: SqlLosses;
+  /** The device model's queues in the order in which they were met, and whether all their devices are certain. */
+  readonly queues: PassResults['queues'];
   readonly devices: readonly { base: number; size: number; spi: number; kind: string }[];
   /** Error of the relation between Xen's clock and Dom0's, ns; and with what the vCPU takes to be descheduled. */
   readonly clockError: number;
@@ -51,7 +53,7 @@ export interface SqlFacts {
 
 export function sqlFacts(
   manifest: Manifest,
-  { hooks, scouted }: Pick<PassResults, 'hooks' | 'scouted'>,
+  { hooks, scouted, queues }: Pick<PassResults, 'hooks' | 'scouted' | 'queues'>,
 ): SqlFacts {
   const never = (): never => {
     throw new RangeError('facts are made of the manifest alone');
@@ -83,6 +85,7 @@ export function sqlFacts(
           },
     xenLosses: losses(scouted.xenLosses),
     dom0Losses: losses(scouted.dom0Losses),
+    queues,
     devices: manifest.devices.map((d) => ({ base: d.base, size: d.size, spi: d.spi, kind: d.kind })),
     clockError,
     tolerance: clockError + DESCHEDULE_SLACK_NS,

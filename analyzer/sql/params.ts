@@ -27,6 +27,11 @@ export class Params {
     return this.set(name, 'Array(UInt64)', values);
   }
 
+  /** 64-bit numbers, as decimal text. */
+  wides(name: string, values: readonly string[]): string {
+    return this.set(name, 'Array(UInt64)', values.map(BigInt));
+  }
+
   ints(name: string, values: readonly number[]): string {
     return this.set(name, 'Array(Int32)', values);
   }

@@ -54,28 +54,35 @@ const CASES = [
   },
 ];
 
-describe.each(CASES)('a guest that ends its device model, $model', ({ model, there, fixture, words, commands }) => {
-  const kept = join(import.meta.dirname, `../../fixtures/crashes/${fixture}.jsonl`);
-  if (!there) console.warn(`SKIPPED: crashes of ${model}, because it is not installed`);
+describe.each(CASES)(
+  'a guest that ends its device model, $model',
+  ({ model, there, fixture, words, commands }) => {
+    const kept = join(import.meta.dirname, `../../fixtures/crashes/${fixture}.jsonl`);
+    if (!there) console.warn(`SKIPPED: crashes of ${model}, because it is not installed`);
 
-  it.skipIf(!there)('shrinks to the shortest sequence of commands, which does it alone', async (context) => {
-    const file = join(work, `${model}.jsonl`);
-    writeFileSync(file, hostileGpu(10, 82));
-    const whole = await trace('replay', file, '--model', model, '--timeout', '500ms');
-    if (!words.test(whole.err)) {
-      console.warn(`SKIPPED: ${model} lives through what ended Debian's 7.2: ${whole.out}${whole.err}`);
-      context.skip();
-    }
-    const short = join(work, `${model}-short.jsonl`);
-    const flags = ['--timeout', '500ms', '--minimise', 'crash', '-o', short];
-    const found = await trace('replay', file, '--model', model, ...flags);
-    expect([found.exit, found.err]).toEqual([0, '']);
-    expect(found.out).toContain('none of these can be left out');
-    expect(commandsOf(short)).toEqual(commands);
-    const alone = await trace('replay', short, '--model', model);
-    expect(alone.exit).not.toBe(0);
-    expect(alone.err).toMatch(words);
-    if (process.env['KEEP'] !== undefined) writeFileSync(kept, readFileSync(short));
-    console.log(found.out);
-  }, 300_000);
-});
+    it.skipIf(!there)(
+      'shrinks to the shortest sequence of commands, which does it alone',
+      async (context) => {
+        const file = join(work, `${model}.jsonl`);
+        writeFileSync(file, hostileGpu(10, 82));
+        const whole = await trace('replay', file, '--model', model, '--timeout', '500ms');
+        if (!words.test(whole.err)) {
+          console.warn(`SKIPPED: ${model} lives through what ended Debian's 7.2: ${whole.out}${whole.err}`);
+          context.skip();
+        }
+        const short = join(work, `${model}-short.jsonl`);
+        const flags = ['--timeout', '500ms', '--minimise', 'crash', '-o', short];
+        const found = await trace('replay', file, '--model', model, ...flags);
+        expect([found.exit, found.err]).toEqual([0, '']);
+        expect(found.out).toContain('none of these can be left out');
+        expect(commandsOf(short)).toEqual(commands);
+        const alone = await trace('replay', short, '--model', model);
+        expect(alone.exit).not.toBe(0);
+        expect(alone.err).toMatch(words);
+        if (process.env['KEEP'] !== undefined) writeFileSync(kept, readFileSync(short));
+        console.log(found.out);
+      },
+      300_000,
+    );
+  },
+);

@@ -14,7 +14,7 @@ const TICK = 1000;
 let dir = '';
 let trace: OpenTrace;
 /** The recording's accesses as a timed source would have them: one a microsecond. */
-let seen: { step: number; device: number; key: number; dir: number; start: number }[] = [];
+const seen: { step: number; device: number; key: number; dir: number; start: number }[] = [];
 
 function timed(accesses: typeof seen): TimedAccesses {
   const to = new TimedAccesses();
