@@ -14,9 +14,9 @@ import { run } from './scale/run.ts';
  * together do less: `xenalyze --summary` reads the hypervisor's half, `trace-cmd report > /dev/null` prints
  * Dom0's; neither joins the two. Rates are events per second of wall time, best of the rounds for each side.
  *
- * Memory is the peak resident size of the whole process (VmHWM of /proc; getrusage's counts what this process held when it
- * began the other, too), for 10^7 events and for a
- * quarter of them: it must stay under the goal and must not grow with the length of the trace.
+ * Memory is the peak resident size of the whole process (VmHWM of /proc: getrusage's would count what this process held
+ * when it started the other), for 10^7 events and for a quarter of them: it must stay under the goal and must not grow
+ * with the length of the trace.
  *
  * Exit 1 if the peers are faster, if memory is over the goal, or if a peer is not installed.
  */

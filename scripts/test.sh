@@ -6,7 +6,7 @@ set -eu
 
 debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-utils busybox=busybox \
   ssh=openssh-client sshd=openssh-server qemu-system-aarch64=qemu-system-arm qemu-storage-daemon=qemu-system-common \
-  /usr/lib/qemu/vhost-user-gpu=qemu-system-gui zsh=zsh fish=fish mandoc=mandoc groff=groff || true
+  /usr/lib/qemu/vhost-user-gpu=qemu-system-gui zsh=zsh fish=fish mandoc=mandoc groff=groff babeltrace2=babeltrace2 || true
 
 # A newer Debian's QEMU for this machine, in the cache: replays are tried in both.
 cached=${XDG_CACHE_HOME:-$HOME/.cache}/ioreq-trace/replay-qemu/qemu-system-aarch64
