@@ -21,25 +21,29 @@ export function latencyTicks(lo: number, hi: number, pixels: number): number[] {
   return at;
 }
 
-/** Maps latencies to pixels on the bins' own axis: top = slow. */
+/** Maps latencies to pixels, linearly or on the bins' own axis: top = slow. */
 export class LatencyScale {
   readonly lo: number;
   readonly hi: number;
   readonly top: number;
   readonly height: number;
+  readonly linear: boolean;
 
-  constructor(loNs: number, hiNs: number, top: number, height: number) {
-    this.lo = octaveOf(loNs);
-    this.hi = octaveOf(hiNs);
+  constructor(loNs: number, hiNs: number, top: number, height: number, linear: boolean) {
+    this.linear = linear;
+    this.lo = linear ? loNs : octaveOf(loNs);
+    this.hi = linear ? hiNs : octaveOf(hiNs);
     this.top = top;
     this.height = height;
   }
 
   y(ns: number): number {
-    return this.top + this.height * (1 - (octaveOf(ns) - this.lo) / (this.hi - this.lo));
+    const at = this.linear ? ns : octaveOf(ns);
+    return this.top + this.height * (1 - (at - this.lo) / (this.hi - this.lo));
   }
 
   ns(y: number): number {
-    return nsOfOctave(this.lo + (1 - (y - this.top) / this.height) * (this.hi - this.lo));
+    const at = this.lo + (1 - (y - this.top) / this.height) * (this.hi - this.lo);
+    return this.linear ? at : nsOfOctave(at);
   }
 }

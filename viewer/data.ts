@@ -94,7 +94,7 @@ function failed(side: Side, message: string): void {
 export function showSide(side: Side): void {
   const loaded = sides.get()[side];
   if (loaded === null) return;
-  update({ side, groups: [], selected: null, span: null });
+  update({ side, latency: null, groups: [], selected: null, span: null, divergence: null });
   phase.set({ at: 'ready', loaded });
   ask();
 }
@@ -116,6 +116,8 @@ function receive(reply: Reply): void {
     exported.shift()?.(reply.bytes);
   } else if (reply.type === 'figures') {
     compared.set({ ...compared.get(), [`${reply.side} ${reply.family}`]: reply.figures });
+  } else if (reply.type === 'found') {
+    if (reply.side === state.side && reply.row >= 0) showTimeline(reply.family, reply.row);
   } else if (reply.type === 'scene') {
     if (reply.side === state.side) scene.set(reply.scene);
     sceneBusy = false;
@@ -185,6 +187,8 @@ function queryOf(state: ViewState, loaded: Loaded): Extract<Request, { type: 'qu
     groups: state.groups,
     columns: heatColumns.get() || 600,
     limit: state.limit,
+    latency: state.latency,
+    linear: state.linear,
     outliersBy: stages.findIndex((s) => s.name === state.outliersBy),
   };
 }
@@ -297,6 +301,16 @@ export function showSpan(row: number | undefined, all: boolean): void {
   const { family, brush, window } = view.get();
   showTimeline(family, row);
   if (all) zoomTimeline(brush?.time ?? window ?? timeShown());
+}
+
+/** A difference of the stored replay: its access, if it is known which one it is. */
+export function showDivergence(n: number): void {
+  const now = phase.get();
+  const found = now.at === 'ready' ? now.loaded.data.report.replay?.divergences[n] : undefined;
+  if (found === undefined) return;
+  update({ divergence: n, tab: 'timeline' });
+  const start = found.at_ns;
+  if (start !== undefined) post({ type: 'find', side: view.get().side, family: 'mmio', start });
 }
 
 /** The next or previous one of the list of outliers, whatever it is ordered by. */

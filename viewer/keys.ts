@@ -6,6 +6,7 @@ import {
   pan,
   phase,
   scene,
+  showDivergence,
   showSide,
   stepOutlier,
   tableOf,
@@ -16,7 +17,7 @@ import {
 import { ask, help, menu, say } from './dialogs.ts';
 import { duration, FAMILY_TITLE, instant } from './format.ts';
 import { stepHistory } from './history.ts';
-import { showFamily, update, view } from './state.ts';
+import { showFamily, showTimeline, update, view } from './state.ts';
 import { systemDark } from './theme.ts';
 import { parseTime } from './units.ts';
 
@@ -30,6 +31,8 @@ export interface Key {
 
 const FAR = 4;
 const WRONG = 'Write a time such as 1.25ms, 200us or 3s.';
+/** A span by its number, from 0 in the order of their starts: #17. */
+const NUMBER = /^\s*#(\d{1,9})\s*$/;
 
 export const KEYS: readonly Key[] = [
   ...SPAN_FAMILIES.map((family, n) => ({
@@ -123,6 +126,15 @@ export const KEYS: readonly Key[] = [
     },
   },
   {
+    code: 'KeyN',
+    shows: 'N',
+    text: 'Next difference of the replay (Shift: the one before)',
+    run: (before) => {
+      const { divergence } = view.get();
+      showDivergence(divergence === null ? 0 : divergence + (before ? -1 : 1));
+    },
+  },
+  {
     code: 'Escape',
     shows: 'Esc',
     text: 'Back from the timeline; then clear the box',
@@ -147,8 +159,16 @@ export const KEYS: readonly Key[] = [
       stepHistory(1);
     },
   },
-  { code: 'KeyG', shows: 'G', text: 'Go to a time', run: askTime },
+  { code: 'KeyG', shows: 'G', text: 'Go to a time or a span', run: askTime },
   { code: 'KeyL', shows: 'L', text: 'Limit: a line at a latency, and how many are slower', run: askLimit },
+  {
+    code: 'KeyK',
+    shows: 'K',
+    text: 'Heatmap: latency logarithmic or linear',
+    run: () => {
+      update({ linear: !view.get().linear });
+    },
+  },
   { code: 'KeyM', shows: 'M', text: 'Pin a note to this time', run: askPin },
   {
     code: 'KeyE',
@@ -179,9 +199,18 @@ export const KEYS: readonly Key[] = [
 function askTime(): void {
   ask.set({
     title: 'Go to',
-    hint: 'A time from the start of the trace, or +/- from here: 1.25ms, +200us, 3s',
+    hint: 'A time from the start of the trace, or +/- from here: 1.25ms, +200us, 3s; or a span by number: #17',
     value: '',
     done: (text) => {
+      const row = NUMBER.exec(text)?.[1];
+      const { family } = view.get();
+      const now = phase.get();
+      if (row !== undefined && now.at === 'ready') {
+        const { rows = 0 } = now.loaded.tables[family] ?? {};
+        if (Number(row) >= rows) return `There are ${rows}, from #0.`;
+        showTimeline(family, Number(row));
+        return null;
+      }
       const time = parseTime(text);
       if (time === null) return WRONG;
       goTo(time.ns, time.relative);

@@ -67,8 +67,8 @@ describe.skipIf(chromiumPath === undefined)('the page, opened from disk without 
     const first = page.locator('table.outliers td[data-ns]').first();
     expect(Number(await first.getAttribute('data-ns'))).toBe(shared.report.mmio!.total!.max_ns);
     expect(await paintedColours(page, 'canvas.layer >> nth=0')).toBeGreaterThan(20);
-    expect(await paintedColours(page, 'canvas.ladder-plot')).toBeGreaterThan(5);
-    expect(await paintedColours(page, 'canvas.overview-plot')).toBeGreaterThan(5);
+    expect(await paintedColours(page, '.ladder-plot canvas')).toBeGreaterThan(5);
+    expect(await paintedColours(page, '.overview-plot canvas')).toBeGreaterThan(5);
     expect(await paintedColours(page, 'canvas.pointer')).toBeGreaterThan(5);
     expect(await page.title()).toBe('P3.trace · ioreq-trace');
     expect(faults).toEqual([]);

@@ -18,6 +18,8 @@ export type Request = { side: Side } & (
   | { type: 'query'; family: SpanFamily; query: Query }
   | { type: 'detail'; family: SpanFamily; row: number }
   | { type: 'scene'; chosen: SpanRef; window: Range | null }
+  /** The row of the span that starts at an instant. */
+  | { type: 'find'; family: SpanFamily; start: number }
   | { type: 'figures'; family: SpanFamily }
   | { type: 'export'; kind: ExportKind; family: SpanFamily; query: Query }
 );
@@ -65,6 +67,8 @@ export type Reply = { side: Side } & (
   | { type: 'answer'; family: SpanFamily; answer: Answer; ms: number }
   | { type: 'detail'; detail: Detail }
   | { type: 'scene'; scene: Scene }
+  /** -1: the page does not hold it. */
+  | { type: 'found'; family: SpanFamily; row: number }
   | { type: 'figures'; family: SpanFamily; figures: FamilyFigures }
   | { type: 'export'; bytes: Uint8Array<ArrayBuffer> }
   | { type: 'failed'; message: string }

@@ -63,6 +63,9 @@ export function useView(...keys: (keyof ViewState)[]): ViewState {
 
 export type Theme = 'auto' | 'light' | 'dark';
 export type FlameWeight = 'time' | 'count' | 'stalled';
+/** What colours the requests of a queue's lane. */
+export const COLOUR_BY = ['stage', 'type', 'size', 'latency'] as const;
+export type ColourBy = (typeof COLOUR_BY)[number];
 export type Tab = 'spans' | 'timeline' | 'compare';
 const TABS: readonly Tab[] = ['spans', 'timeline', 'compare'];
 
@@ -75,12 +78,21 @@ export interface ViewState {
   /** Time shown, ns; null = the whole trace. */
   window: Range | null;
   brush: Box | null;
+  /** Latencies that the heatmap shows, ns; null = all. */
+  latency: Range | null;
+  /** The heatmap's latency axis: linear instead of logarithmic. */
+  linear: boolean;
   /** Chosen groups: `device`, `device:key`, `device:key:dir` (engine/query.ts). */
   groups: readonly string[];
   /** Row of the span shown in full. */
   selected: number | null;
   /** Time that the timeline shows, ns; null = as suits the chosen span. */
   span: Range | null;
+  /** Lanes that stand first in the timeline, in this order (timeline-lanes.ts). */
+  lanes: readonly string[];
+  colourBy: ColourBy;
+  /** Chosen difference of the stored replay. */
+  divergence: number | null;
   /** 'total', or a stage's name. */
   outliersBy: string;
   flameWeight: FlameWeight;
@@ -105,9 +117,14 @@ export const INITIAL: ViewState = {
   family: 'mmio',
   window: null,
   brush: null,
+  latency: null,
+  linear: false,
   groups: [],
   selected: null,
   span: null,
+  lanes: [],
+  colourBy: 'stage',
+  divergence: null,
   outliersBy: 'total',
   flameWeight: 'time',
   flameUp: false,
@@ -131,6 +148,7 @@ export function showFamily(family: SpanFamily): void {
       tab: 'spans',
       family,
       brush: null,
+      latency: null,
       groups: [],
       selected: null,
       span: null,
@@ -156,9 +174,14 @@ export function toHash(state: ViewState): string {
     const { time, latency } = state.brush;
     out.set('b', numbers([time.lo, time.hi, latency.lo, latency.hi]));
   }
+  if (state.latency !== null) out.set('y', numbers([state.latency.lo, state.latency.hi]));
+  if (state.linear) out.set('n', '1');
   if (state.groups.length > 0) out.set('g', state.groups.join('_'));
   if (state.selected !== null) out.set('s', String(state.selected));
   if (state.span !== null) out.set('x', numbers([state.span.lo, state.span.hi]));
+  if (state.lanes.length > 0) out.set('q', state.lanes.join('_'));
+  if (state.colourBy !== 'stage') out.set('h', state.colourBy);
+  if (state.divergence !== null) out.set('r', String(state.divergence));
   if (state.outliersBy !== 'total') out.set('o', state.outliersBy);
   if (state.flameWeight !== 'time') out.set('c', state.flameWeight);
   if (state.flameUp || state.flameInverted) {
@@ -186,14 +209,24 @@ export function fromHash(hash: string): ViewState {
   if (w !== null && w[1]! > w[0]!) state.window = { lo: w[0]!, hi: w[1]! };
   const x = range(read.get('x'), 2);
   if (x !== null && x[1]! > x[0]!) state.span = { lo: x[0]!, hi: x[1]! };
+  const y = range(read.get('y'), 2);
+  if (y !== null && y[0]! >= 0 && y[1]! >= y[0]! + 16) state.latency = { lo: y[0]!, hi: y[1]! };
+  state.linear = read.get('n') === '1';
   const b = range(read.get('b'), 4);
   if (b !== null && b[1]! > b[0]! && b[3]! > b[2]!) {
     state.brush = { time: { lo: b[0]!, hi: b[1]! }, latency: { lo: b[2]!, hi: b[3]! } };
   }
   const groups = read.get('g') ?? '';
   if (/^\d+(:\d+){0,2}(_\d+(:\d+){0,2})*$/.test(groups)) state.groups = groups.split('_');
-  const selected = Number(read.get('s') ?? NaN);
-  if (Number.isInteger(selected) && selected >= 0) state.selected = selected;
+  const index = (name: string): number | null => {
+    const n = Number(read.get(name) ?? NaN);
+    return Number.isInteger(n) && n >= 0 ? n : null;
+  };
+  state.selected = index('s');
+  state.divergence = index('r');
+  const lanes = read.get('q') ?? '';
+  if (/^[a-z0-9]{1,12}(_[a-z0-9]{1,12}){0,63}$/.test(lanes)) state.lanes = lanes.split('_');
+  state.colourBy = COLOUR_BY.find((by) => by === read.get('h')) ?? 'stage';
   state.outliersBy = read.get('o') ?? 'total';
   const weight = read.get('c');
   if (weight === 'count' || weight === 'stalled') state.flameWeight = weight;

@@ -26,7 +26,8 @@ export function ink(name: string): string {
   const key = `${theme} ${name}`;
   let colour = inks.get(key);
   if (colour === undefined) {
-    colour = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    const both = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
+    colour = /\((.*),(.*)\)$/.exec(both)?.[theme === 'dark' ? 2 : 1]?.trim() ?? both;
     inks.set(key, colour);
   }
   return colour;

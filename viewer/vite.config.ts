@@ -3,6 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
 import { viteSingleFile } from 'vite-plugin-singlefile';
 import { PackageCollector } from './bundled-packages.ts';
+import { trimPackage, UPLOT_CONSTANT, UPLOT_UNUSED } from './trim-package.ts';
 
 /** Bytes the page may have before any data is put in, plain and gzipped. */
 const BUDGET = { plain: 200_000, gzip: 70_000 };
@@ -59,6 +60,17 @@ export default defineConfig({
   mode: 'production',
   // Pages on disk can start no module worker and load no second file.
   worker: { format: 'iife', plugins: () => [packages.plugin()] },
-  build: { outDir: '../dist/viewer', emptyOutDir: true, target: 'es2022', modulePreload: false },
-  plugins: [packages.plugin('packages.json'), viteSingleFile({ removeViteModuleLoader: true }), sealPage()],
+  build: {
+    outDir: '../dist/viewer',
+    emptyOutDir: true,
+    target: 'es2022',
+    cssTarget: 'chrome123',
+    modulePreload: false,
+  },
+  plugins: [
+    trimPackage('/uplot/dist/uPlot.esm.js', UPLOT_UNUSED, UPLOT_CONSTANT),
+    packages.plugin('packages.json'),
+    viteSingleFile({ removeViteModuleLoader: true }),
+    sealPage(),
+  ],
 });

@@ -82,7 +82,10 @@ async function handle(request: Request): Promise<void> {
     return;
   }
   const table = tables.get(request.family) ?? emptyTable(request.family);
-  if (request.type === 'export') {
+  if (request.type === 'find') {
+    const { family } = request;
+    send({ type: 'found', side, family, row: table.start.indexOf(request.start) });
+  } else if (request.type === 'export') {
     const { kind, family, query } = request;
     send({
       type: 'export',

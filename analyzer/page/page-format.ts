@@ -125,8 +125,21 @@ export interface PageReplay {
   equal: boolean;
   proven: boolean;
   count: number;
-  /** The first of them; `where` names device and register, or queue and element. */
-  divergences: { step: number; where: string; field: string; expected: string; got: string }[];
+  /** Records of the recording: what steps count. */
+  records?: number;
+  /** The first of them. */
+  divergences: PageDivergence[];
+}
+
+export interface PageDivergence {
+  step: number;
+  /** Start of the access at which it was found, ns; absent where the recording, which holds no times, could not be placed. */
+  at_ns?: number;
+  /** Device and register, or queue and element. */
+  where: string;
+  field: string;
+  expected: string;
+  got: string;
 }
 
 /** Where the report has a family's figures; undefined if it has none. */

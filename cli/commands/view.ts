@@ -8,7 +8,8 @@ import { TraceError } from '../../trace/errors.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { Cli } from '../cli.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
-import { storedReplay } from '../output/replay-summary.ts';
+import { stepTimes, TimedAccesses } from '../output/replay-places.ts';
+import { hasReplay, storedReplay } from '../output/replay-summary.ts';
 import { servePage } from '../page-server.ts';
 import { pageTemplate } from '../page-template.ts';
 import { integerOption } from './options.ts';
@@ -89,6 +90,7 @@ async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Pro
   const trace = await openSealed(cli, dir);
   refreshFacts(trace);
   const families = new Map<SpanFamily, PageSpans>();
+  const timed = hasReplay(dir) ? new TimedAccesses() : undefined;
   const report = analyzeTrace(trace, {
     path: basename(resolve(dir)),
     warnings: trace.warnings,
@@ -96,6 +98,7 @@ async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Pro
       let spans = families.get(plan.family);
       if (spans === undefined) families.set(plan.family, (spans = new PageSpans(plan, maxSpans)));
       spans.add(batch);
+      if (plan.family === 'mmio') timed?.add(batch);
     },
   });
   for (const { table: t } of families.values()) {
@@ -108,9 +111,13 @@ async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Pro
   for (const warning of report.warnings) cli.warn(warning);
   const [damage] = trace.damage;
   if (damage !== undefined) cli.exitCode = damage.exitCode;
-  const replay = storedReplay(dir, (text) => {
-    cli.warn(text);
-  });
+  const replay = storedReplay(
+    dir,
+    (text) => {
+      cli.warn(text);
+    },
+    timed === undefined ? undefined : (source, steps) => stepTimes(trace, source, timed, steps),
+  );
   return {
     report: replay === undefined ? report : { ...report, replay },
     families: [...families.values()],

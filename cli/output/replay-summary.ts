@@ -8,14 +8,23 @@ const FILE = 'replay.json';
 const MOST_BYTES = 64 << 20;
 const SHOWN = 200;
 
+/** When steps of a source's recording were, ns; undefined where that is not known. */
+export type StepTimes = (source: string, steps: readonly number[]) => (number | undefined)[];
+
+export const hasReplay = (dir: string): boolean => existsSync(join(dir, FILE));
+
 /** The result of the last replay that is stored in a trace directory; undefined without one. A damaged one is a warning. */
-export function storedReplay(dir: string, warn: (text: string) => void): PageReplay | undefined {
+export function storedReplay(
+  dir: string,
+  warn: (text: string) => void,
+  times?: StepTimes,
+): PageReplay | undefined {
   const path = join(dir, FILE);
   if (!existsSync(path)) return undefined;
   try {
     if (statSync(path).size > MOST_BYTES)
       throw new TraceError('E_TRACE_DAMAGED', 'too large', { source: path });
-    return summary(new JsonValue(JSON.parse(readFileSync(path, 'utf8')), '$', path));
+    return summary(new JsonValue(JSON.parse(readFileSync(path, 'utf8')), '$', path), times);
   } catch (error) {
     const why = isTraceError(error) ? error.message : `${path}: ${(error as Error).message}`;
     warn(`the stored replay is left out: ${why}`);
@@ -23,17 +32,26 @@ export function storedReplay(dir: string, warn: (text: string) => void): PageRep
   }
 }
 
-function summary(result: JsonValue): PageReplay {
+function summary(result: JsonValue, times: StepTimes | undefined): PageReplay {
   result.get('format').oneOf(['ioreq-trace-replay']);
-  const all = result.get('divergences').list((one) => one);
+  const shown = result
+    .get('divergences')
+    .list((one) => one)
+    .slice(0, SHOWN);
+  const steps = shown.map((one) => one.get('step').integer(0));
+  const recording = result.get('recording');
+  const source = recording.maybe('source', (name) => name.text(1000));
+  const at = source === undefined ? [] : (times?.(source, steps) ?? []);
   return {
     target: result.get('target').text(1000),
     level: result.get('level').text(1000),
     equal: result.get('equal').flag(),
     proven: result.get('proven').flag(),
     count: result.get('divergenceCount').integer(0),
-    divergences: all.slice(0, SHOWN).map((one) => ({
-      step: one.get('step').integer(0),
+    records: recording.get('records').integer(0),
+    divergences: shown.map((one, n) => ({
+      step: steps[n]!,
+      ...(at[n] === undefined ? {} : { at_ns: at[n] }),
       where: where(one),
       field: one.get('field').text(1000),
       expected: one.get('expected').text(1000),

@@ -1,7 +1,7 @@
 import { latencyTicks, LatencyScale, linearTicks } from '../axis.ts';
 import { ramp } from '../colours.ts';
-import { binLow } from '../engine/bins.ts';
-import type { Box, Heat, Range } from '../engine/query.ts';
+import type { Heat } from '../engine/heat.ts';
+import type { Box, Range } from '../engine/query.ts';
 import { latencyTick, timeTick } from '../format.ts';
 import { ink } from '../theme.ts';
 
@@ -20,15 +20,14 @@ export interface Frame {
 
 export function frameOf(heat: Heat, window: Range, width: number, height: number): Frame {
   const plotHeight = height - MARGIN.top - MARGIN.bottom;
-  const lo = binLow(heat.firstBin, heat.subBits);
-  const hi = binLow(heat.firstBin + heat.rows, heat.subBits);
+  const lo = heat.linear ? heat.lo : Math.max(1, heat.lo);
   return {
     width,
     height,
     plotWidth: Math.max(1, width - MARGIN.left - MARGIN.right),
     plotHeight,
     window,
-    scale: new LatencyScale(Math.max(1, lo), Math.max(2, hi), MARGIN.top, plotHeight),
+    scale: new LatencyScale(lo, Math.max(2, heat.hi), MARGIN.top, plotHeight, heat.linear),
   };
 }
 
@@ -81,9 +80,10 @@ function paintAxes(context: CanvasRenderingContext2D, heat: Heat, f: Frame): voi
   context.lineWidth = 1;
   context.textBaseline = 'middle';
   context.textAlign = 'right';
-  const lo = binLow(heat.firstBin, heat.subBits);
-  const hi = binLow(heat.firstBin + heat.rows, heat.subBits);
-  for (const ns of latencyTicks(Math.max(1, lo), hi, f.plotHeight)) {
+  const ticks = heat.linear
+    ? linearTicks(heat.lo, heat.hi, f.plotHeight / 40).at
+    : latencyTicks(Math.max(1, heat.lo), heat.hi, f.plotHeight);
+  for (const ns of ticks) {
     const y = Math.round(f.scale.y(ns)) + 0.5;
     context.beginPath();
     context.moveTo(MARGIN.left - 4, y);
@@ -113,7 +113,7 @@ function paintPeaks(context: CanvasRenderingContext2D, heat: Heat, f: Frame): vo
   context.fillStyle = ink('peak');
   for (let column = 0; column < heat.columns; column++) {
     const peak = heat.peak[column]!;
-    if (heat.filled[column]! < MANY) continue;
+    if (heat.filled[column]! < MANY || peak < heat.lo || peak > heat.hi) continue;
     context.fillRect(MARGIN.left + column * width, f.scale.y(peak) - 1, Math.max(1, width), 2);
   }
 }

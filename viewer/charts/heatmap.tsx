@@ -1,9 +1,9 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { answer, detail, heatColumns, zoom, type Loaded } from '../data.ts';
-import { binLow } from '../engine/bins.ts';
-import type { Box, Heat } from '../engine/query.ts';
-import { count, duration, FAMILY_UNIT, instant } from '../format.ts';
+import { rowLow, type Heat } from '../engine/heat.ts';
+import type { Box } from '../engine/query.ts';
+import { count, deviceName, duration, FAMILY_UNIT, instant, percent } from '../format.ts';
 import { update, useAtom, view } from '../state.ts';
 import { useTheme } from '../theme.ts';
 import { draw, useWidth } from './canvas.ts';
@@ -19,6 +19,8 @@ import {
 } from './heat-paint.ts';
 
 const HEIGHT = 264;
+/** More than any latency, ns. */
+const MOST = 1e15;
 /** A drag shorter than this is a click, px. */
 const CLICK = 4;
 
@@ -49,6 +51,8 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
   const heat = latest?.family === state.family ? latest.answer.heat : null;
   const window = state.window ?? { lo: 0, hi: loaded.duration };
   const frame = heat === null || width === 0 ? null : frameOf(heat, window, width, HEIGHT);
+
+  const all = loaded.tables[state.family]?.all ?? { min: 1, max: 1 };
 
   useEffect(() => {
     if (width > 0) heatColumns.set(Math.max(50, width - MARGIN.left - MARGIN.right));
@@ -90,7 +94,7 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
     const from = drag.current;
     if (from === null) return;
     if (Math.abs(at.x - from.x) < CLICK && Math.abs(at.y - from.y) < CLICK) return;
-    update({ brush: boxOf(frame, from, at, event.shiftKey) });
+    update({ brush: boxOf(frame, from, at, event.shiftKey, state.latency !== null) });
   };
 
   const up = (event: PointerEvent): void => {
@@ -105,10 +109,14 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
     const canvas = over.current;
     if (canvas === null || frame === null) return undefined;
     const wheel = (event: WheelEvent): void => {
-      // The plain wheel scrolls the page, as everywhere.
-      if (!event.ctrlKey && !event.metaKey) return;
+      const at = place(event);
+      const factor = 1.0025 ** event.deltaY;
+      const { window: time, latency } = view.get();
+      // Out of what is whole already: the page scrolls, as everywhere.
+      if (event.deltaY === 0 || (factor > 1 && (event.altKey ? latency : time) === null)) return;
       event.preventDefault();
-      zoomAt(frame, timeAt(frame, place(event).x), 1.0025 ** event.deltaY);
+      if (event.altKey) zoomLatency(frame, all, frame.scale.ns(at.y), factor);
+      else zoomAt(frame, timeAt(frame, at.x), factor);
     };
     canvas.addEventListener('wheel', wheel, { passive: false });
     return () => {
@@ -151,6 +159,12 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
       Minus: () => {
         zoomAt(frame, cellTime(frame, heat, at.column), 2);
       },
+      PageUp: () => {
+        zoomLatency(frame, all, rowLow(heat, at.row), 0.5);
+      },
+      PageDown: () => {
+        zoomLatency(frame, all, rowLow(heat, at.row), 2);
+      },
       Escape: () => {
         anchor.current = null;
         update({ brush: null });
@@ -171,7 +185,7 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
           class="layer interactive"
           tabIndex={0}
           role="application"
-          aria-label="Heatmap of latency over time. Arrow keys move the cursor, Space begins and ends a box, plus and minus zoom, Escape clears the box. Question mark: all keys."
+          aria-label="Heatmap of latency over time. Arrow keys move the cursor, Space begins and ends a box, plus and minus zoom time, Page up and down latency, Escape clears the box. Question mark: all keys."
           aria-describedby="heat-readout"
           aria-details="heat-table"
           onPointerDown={down}
@@ -181,6 +195,7 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
             if (drag.current === null) setCursor(null);
           }}
           onDblClick={() => {
+            update({ latency: null });
             zoom(null);
           }}
           onKeyDown={key}
@@ -190,11 +205,11 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
         <p class="readout" id="heat-readout" aria-live="polite">
           {cursor === null || heat === null || frame === null ? (
             <span class="hint">
-              Drag a box to look into it · Shift-drag: time only · Ctrl-wheel: zoom · double click: whole
-              trace
+              Drag a box to look into it · Shift-drag: time only · wheel: zoom · Alt-wheel: zoom latency ·
+              double click: all
             </span>
           ) : (
-            readout(heat, frame, cursor, FAMILY_UNIT[state.family])
+            readout(loaded, heat, frame, cursor, FAMILY_UNIT[state.family])
           )}
         </p>
         {children}
@@ -213,17 +228,19 @@ const cellTime = (frame: Frame, heat: Heat, column: number): number =>
   frame.window.lo + ((column + 0.5) / heat.columns) * (frame.window.hi - frame.window.lo);
 
 function readout(
+  loaded: Loaded,
   heat: Heat,
   frame: Frame,
   { column, row }: { column: number; row: number },
   unit: string,
 ): string {
-  const lo = binLow(heat.firstBin + row, heat.subBits);
-  const hi = binLow(heat.firstBin + row + 1, heat.subBits);
-  const n = heat.counts[row * heat.columns + column] ?? 0;
+  const cell = row * heat.columns + column;
+  const n = heat.counts[cell] ?? 0;
   const peak = heat.peak[column] ?? NaN;
-  const slowest = Number.isNaN(peak) ? '' : ` · slowest here ${duration(peak)}`;
-  return `${instant(cellTime(frame, heat, column))} · ${duration(lo)} to ${duration(hi)} · ${count(n)} ${unit}${slowest}`;
+  const share =
+    n === 0 ? '' : ` (${percent(n / heat.shown)}), slowest: ${deviceName(loaded.data, heat.worst[cell]!)}`;
+  const slowest = Number.isNaN(peak) ? '' : ` · slowest at this time ${duration(peak)}`;
+  return `${instant(cellTime(frame, heat, column))} · ${duration(rowLow(heat, row))} to ${duration(rowLow(heat, row + 1))} · ${count(n)} ${unit}${share}${slowest}`;
 }
 
 function boxOf(
@@ -231,6 +248,7 @@ function boxOf(
   from: { x: number; y: number },
   to: { x: number; y: number },
   timeOnly: boolean,
+  part: boolean,
 ): Box {
   const { lo, hi } = frame.window;
   const t0 = timeAt(frame, Math.min(from.x, to.x));
@@ -240,8 +258,12 @@ function boxOf(
   const y0 = timeOnly ? top : Math.max(top, Math.min(from.y, to.y));
   const y1 = timeOnly ? bottom : Math.min(bottom, Math.max(from.y, to.y));
   const time = { lo: Math.max(lo, t0), hi: Math.min(hi, t1) };
-  // The lowest row also holds what is below it; a box that reaches it takes that too.
-  const latency = { lo: y1 >= bottom ? 0 : frame.scale.ns(y1), hi: frame.scale.ns(y0) };
+  // Of the whole axis the lowest row also holds what is below it; a box that reaches it takes that too. Over time only, all.
+  const all = timeOnly && part;
+  const latency = {
+    lo: all || (y1 >= bottom && !part) ? 0 : frame.scale.ns(y1),
+    hi: all ? MOST : frame.scale.ns(y0),
+  };
   return {
     time: { lo: Math.round(time.lo), hi: Math.round(time.hi) + 1 },
     latency: { lo: Math.round(latency.lo), hi: Math.round(latency.hi) + 1 },
@@ -252,15 +274,33 @@ function boxOf(
 function boxOfCells(frame: Frame, heat: Heat, a: Cell, b: Cell): Box {
   const time = (column: number): number =>
     Math.round(frame.window.lo + (column / heat.columns) * (frame.window.hi - frame.window.lo));
-  const bin = (row: number): number => Math.round(binLow(heat.firstBin + row, heat.subBits));
+  const bin = (row: number): number => Math.round(rowLow(heat, row));
   const low = Math.min(a.row, b.row);
   return {
     time: { lo: time(Math.min(a.column, b.column)), hi: time(Math.max(a.column, b.column) + 1) + 1 },
-    latency: { lo: low === 0 ? 0 : bin(low), hi: bin(Math.max(a.row, b.row) + 1) },
+    latency: {
+      lo: low === 0 && view.get().latency === null ? 0 : bin(low),
+      hi: bin(Math.max(a.row, b.row) + 1),
+    },
   };
 }
 
 function zoomAt(frame: Frame, time: number, factor: number): void {
   const { lo, hi } = frame.window;
   zoom({ lo: time - (time - lo) * factor, hi: time + (hi - time) * factor });
+}
+
+/** Zooms the latency axis around a latency, on the scale that is shown; all of it again when nothing more is outside. */
+function zoomLatency(
+  { scale }: Frame,
+  { min, max }: { min: number; max: number },
+  around: number,
+  factor: number,
+): void {
+  const at = (scale.top + scale.height - scale.y(around)) / scale.height;
+  const edge = (part: number): number =>
+    scale.ns(scale.top + scale.height * (1 - (at + (part - at) * factor)));
+  const [lo, hi] = [Math.max(scale.linear ? 0 : 1, edge(0)), edge(1)];
+  if (factor > 1 && lo <= Math.max(1, min) && hi >= max) update({ latency: null });
+  else if (hi - lo >= 16) update({ latency: { lo: Math.floor(lo), hi: Math.ceil(hi) } });
 }

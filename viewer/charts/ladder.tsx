@@ -1,9 +1,11 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
+import type uPlot from 'uplot';
 import { latencyTicks } from '../axis.ts';
 import { latencyTick } from '../format.ts';
 import { ink, useTheme } from '../theme.ts';
-import { draw, useWidth } from './canvas.ts';
+import { useWidth } from './canvas.ts';
+import { LOGARITHMIC, lineChart } from './lines.ts';
 
 interface Curve {
   x: number[];
@@ -11,11 +13,9 @@ interface Curve {
 }
 
 const HEIGHT = 168;
-const LEFT = 58;
-const BOTTOM = HEIGHT - 22;
-const TOP = 8;
+const PADDING = [8, 12, 22, 58] as const;
 /** Axis of nines: 0 = fastest, 1 = 90 %, 2 = 99 % ... */
-const NINES: readonly [number, string][] = [
+const NINES = new Map([
   [Math.log10(2), '50\u202f%'],
   [1, '90\u202f%'],
   [2, '99'],
@@ -23,71 +23,93 @@ const NINES: readonly [number, string][] = [
   [4, '99.99'],
   [5, '99.999'],
   [6, '99.9999'],
-];
+]);
 
 /** Latency at every percentile, both axes logarithmic: the selection, and dashed behind it everything. */
 export function LadderChart({ all, chosen }: { all: Curve | null; chosen: Curve }): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
-  const canvas = useRef<HTMLCanvasElement>(null);
+  const chart = useRef<uPlot | null>(null);
+  const limits = useRef({ most: 1, lo: 1, hi: 10 });
   const width = useWidth(box);
   const theme = useTheme();
+  const inner = Math.max(1, width - PADDING[1] - PADDING[3]);
+  limits.current = limitsOf(all === null ? [chosen] : [all, chosen]);
+  const data = joined(all ?? { x: [], y: [] }, chosen, limits.current, inner);
   useEffect(() => {
-    if (canvas.current === null || width <= LEFT) return;
-    draw(canvas.current, width, HEIGHT, (c) => {
-      paint(c, width, all, chosen);
-    });
-  }, [all, chosen, width, theme]);
+    if (box.current === null || width <= 2 * PADDING[3]) return undefined;
+    const now = (): typeof limits.current => limits.current;
+    const line = { scale: 'y', width: 2 };
+    const made = lineChart(
+      box.current,
+      {
+        width,
+        height: HEIGHT,
+        padding: PADDING,
+        scales: {
+          x: { time: false, range: () => [0, now().most] },
+          y: { distr: LOGARITHMIC, log: 10, range: () => [now().lo, now().hi] },
+        },
+        axes: [
+          {
+            scale: 'x',
+            grid: true,
+            at: () => [...NINES.keys()].filter((n) => n <= now().most),
+            text: (n) => NINES.get(n) ?? '',
+          },
+          {
+            scale: 'y',
+            grid: true,
+            at: () => latencyTicks(now().lo, now().hi, HEIGHT - PADDING[0] - PADDING[2]),
+            text: latencyTick,
+          },
+        ],
+        series: [
+          { ...line, stroke: ink('muted-line'), width: 1.5, dash: [4, 3] },
+          { ...line, stroke: ink('accent') },
+        ],
+      },
+      data,
+    );
+    chart.current = made;
+    return () => {
+      chart.current = null;
+      made.destroy();
+    };
+  }, [width, theme]);
+  useEffect(() => {
+    chart.current?.setData(data);
+  }, [all, chosen]);
   return (
-    <div class="plot canvas-box" ref={box} style={{ height: `${HEIGHT}px` }} aria-hidden="true">
-      <canvas ref={canvas} class="ladder-plot" />
-    </div>
+    <div class="plot canvas-box ladder-plot" ref={box} style={{ height: `${HEIGHT}px` }} aria-hidden="true" />
   );
 }
 
-function paint(c: CanvasRenderingContext2D, width: number, all: Curve | null, chosen: Curve): void {
-  const curves = all === null ? [chosen] : [all, chosen];
-  const right = width - 12;
-  const most = Math.max(1, ...curves.map((v) => v.x.at(-1) ?? 0));
+function limitsOf(curves: readonly Curve[]): { most: number; lo: number; hi: number } {
   const least = Math.min(...curves.map((v) => v.y[0] ?? Infinity));
-  const lo = Math.log10(Math.max(1, Number.isFinite(least) ? least : 1) * 0.8);
-  const hi = Math.max(lo + 1, Math.log10(Math.max(10, ...curves.map((v) => (v.y.at(-1) ?? 1) * 1.25))));
-  const x = (nines: number): number => LEFT + (nines / most) * (right - LEFT);
-  const y = (ns: number): number => BOTTOM - ((Math.log10(ns) - lo) / (hi - lo)) * (BOTTOM - TOP);
-  c.strokeStyle = ink('grid');
-  c.fillStyle = ink('text-2');
-  c.lineWidth = 1;
-  const line = (points: readonly (readonly [number, number])[]): void => {
-    c.beginPath();
-    for (const [px, py] of points) c.lineTo(px, py);
-    c.stroke();
-  };
-  c.textAlign = 'center';
-  c.textBaseline = 'top';
-  for (const [nines, name] of NINES) {
-    if (nines > most) break;
-    const px = Math.round(x(nines)) + 0.5;
-    line([
-      [px, TOP],
-      [px, BOTTOM + 4],
-    ]);
-    c.fillText(name, px, BOTTOM + 7);
-  }
-  c.textAlign = 'right';
-  c.textBaseline = 'middle';
-  for (const ns of latencyTicks(10 ** lo, 10 ** hi, BOTTOM - TOP)) {
-    const py = Math.round(y(ns)) + 0.5;
-    line([
-      [LEFT - 4, py],
-      [right, py],
-    ]);
-    c.fillText(latencyTick(ns), LEFT - 8, py);
-  }
-  for (const curve of curves) {
-    const own = curve === chosen;
-    c.strokeStyle = ink(own ? 'accent' : 'muted-line');
-    c.lineWidth = own ? 2 : 1.5;
-    c.setLineDash(own ? [] : [4, 3]);
-    line(curve.x.map((nines, k) => [x(nines), y(curve.y[k]!)] as const));
-  }
-  c.setLineDash([]);
+  const lo = Math.max(1, Number.isFinite(least) ? least : 1) * 0.8;
+  const hi = Math.max(lo * 10, ...curves.map((v) => (v.y.at(-1) ?? 1) * 1.25));
+  return { most: Math.max(1, ...curves.map((v) => v.x.at(-1) ?? 0)), lo, hi };
+}
+
+/** Both on one x axis, undefined where only the other has a point; of the points that fall on one pixel, one. */
+function joined(
+  all: Curve,
+  chosen: Curve,
+  { most, lo, hi }: { most: number; lo: number; hi: number },
+  width: number,
+): uPlot.AlignedData {
+  const columns = [all, chosen].map((curve) => {
+    const kept = new Map<number, number>();
+    let last = NaN;
+    curve.x.forEach((x, k) => {
+      const y = curve.y[k]!;
+      const pixel =
+        Math.round((x / most) * width) * 4096 + Math.round((Math.log(y / lo) / Math.log(hi / lo)) * HEIGHT);
+      if (pixel !== last || k === curve.x.length - 1) kept.set(x, y);
+      last = pixel;
+    });
+    return kept;
+  });
+  const xs = Float64Array.from(new Set(columns.flatMap((c) => [...c.keys()]))).sort();
+  return [xs, ...columns.map((c) => Array.from(xs, (x) => c.get(x)))] as uPlot.AlignedData;
 }

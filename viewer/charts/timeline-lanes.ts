@@ -1,14 +1,18 @@
 import type { PageData } from '../../analyzer/page/page-format.ts';
 import { NO_VCPU } from '../../trace/ids.ts';
 import { NO_DEVICE, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import { DIR_READ, DIR_WRITE } from '../../trace/ioreq.ts';
 import { stageColour } from '../colours.ts';
 import { tableOf } from '../data.ts';
 import type { Depth, Scene, SceneSpans } from '../engine/timeline.ts';
 import { deviceName, duration, groupName, safeText } from '../format.ts';
+import type { ColourBy } from '../state.ts';
 
 export interface Lane {
   id: string;
   title: string;
+  /** It stands where the reader has put it. */
+  pinned: boolean;
   /** Rows of bars. */
   rows: number;
   depth?: Depth;
@@ -74,6 +78,14 @@ const STATES: readonly [string, readonly string[], VcpuState][] = [
 
 const MOST = { vcpus: 6, queues: 4, lines: 4 };
 
+/** Names of a request's classes, and which one it is in: colours of stages, in their order. */
+export const CLASSES: Readonly<Record<Exclude<ColourBy, 'stage'>, readonly string[]>> = {
+  type: ['in', 'out', 'neither'],
+  size: ['≤ 4 KiB', '≤ 16 KiB', '≤ 64 KiB', '≤ 256 KiB', 'larger'],
+  latency: ['≤ 100 µs', '≤ 1 ms', '≤ 10 ms', '≤ 100 ms', 'longer in flight'],
+};
+const classOf = (value: number, limits: readonly number[]): number => limits.filter((l) => value > l).length;
+
 /** Instants of an ioreq that this trace's hooks cannot show, by what would show them. */
 export function missingHooks(plan: SpanPlan | undefined): string[] {
   const seen = new Set(plan?.boundaries.map((b) => b.name));
@@ -87,8 +99,27 @@ export function missingHooks(plan: SpanPlan | undefined): string[] {
 }
 
 /** Everything that the timeline draws, by lane; times stay ns on the trace's axis. */
-export function lanesOf(data: PageData, scene: Scene): Lanes {
-  return new Builder(data, scene).build();
+export function lanesOf(
+  data: PageData,
+  scene: Scene,
+  first: readonly string[] = [],
+  colourBy: ColourBy = 'stage',
+): Lanes {
+  return new Builder(data, scene, first, colourBy).build();
+}
+
+/** The lanes that stand first once one of them is put elsewhere; null: back to where it belongs. */
+export function placeLane(
+  lanes: readonly Lane[],
+  first: readonly string[],
+  id: string,
+  to: number | null,
+): string[] {
+  const others = lanes.map((lane) => lane.id).filter((other) => other !== id);
+  if (to === null) return first.filter((other) => other !== id);
+  const pinned = others.filter((other) => first.includes(other)).length;
+  // What stands before it now stays there.
+  return [...others.slice(0, to), id, ...others.slice(to, Math.max(to, pinned))];
 }
 
 class Builder {
@@ -97,13 +128,22 @@ class Builder {
   private readonly out: Lanes = { lanes: [], bars: [], arrows: [], hidden: [] };
   private readonly index = new Map<string, number>();
 
-  constructor(data: PageData, scene: Scene) {
+  private readonly first: readonly string[];
+  private readonly colourBy: ColourBy;
+
+  constructor(data: PageData, scene: Scene, first: readonly string[], colourBy: ColourBy) {
     this.data = data;
     this.scene = scene;
+    this.first = first;
+    this.colourBy = colourBy;
   }
 
   build(): Lanes {
     this.makeLanes();
+    const { first } = this;
+    const rank = ({ id, pinned }: Lane): number => (pinned ? first.indexOf(id) : first.length);
+    this.out.lanes.sort((a, b) => rank(a) - rank(b));
+    this.out.lanes.forEach((lane, n) => this.index.set(lane.id, n));
     for (const spans of this.scene.families) {
       const plan = tableOf(this.data, spans.family)?.plan;
       if (plan === undefined) continue;
@@ -160,14 +200,16 @@ class Builder {
     most: number,
     make: (id: number) => readonly [string, string, number, (Depth | undefined)?],
   ): void {
-    const shown = ids.slice(0, most).sort((a, b) => ids.indexOf(a) - ids.indexOf(b));
-    for (const id of shown) this.lane(...make(id));
-    for (const id of ids.slice(most)) this.out.hidden.push(make(id)[1]);
+    // Those that the reader has put first have a place.
+    const rank = (id: number): number => (this.first.includes(make(id)[0]) ? 0 : 1);
+    const all = [...ids].sort((a, b) => rank(a) - rank(b));
+    for (const id of all.slice(0, most)) this.lane(...make(id));
+    for (const id of all.slice(most)) this.out.hidden.push(make(id)[1]);
   }
 
   private lane(id: string, title: string, rows: number, depth?: Depth): void {
-    this.index.set(id, this.out.lanes.length);
-    this.out.lanes.push({ id, title, rows, ...(depth === undefined ? {} : { depth }) });
+    const pinned = this.first.includes(id);
+    this.out.lanes.push({ id, title, pinned, rows, ...(depth === undefined ? {} : { depth }) });
   }
 
   private bar(spans: SceneSpans, i: number, lane: string, row: number, bar: Partial<Bar>): void {
@@ -223,7 +265,8 @@ class Builder {
       const own = stage.from === 'popped';
       if (!own && !story) return;
       const text = story ? stage.title : `${name}: ${stage.title}`;
-      const colour = story ? stageColour(k) : null;
+      const colour =
+        own && this.colourBy !== 'stage' ? this.classed(spans, i, to - from) : story ? stageColour(k) : null;
       this.bar(spans, i, own ? queue : 'dm', own ? row : 1, { from, to, colour, torn, text });
       if (!story) return;
       if (own) {
@@ -231,6 +274,14 @@ class Builder {
         this.arrow(to, [queue, row], ['dm', 1]);
       } else if (stage.from === 'used') this.arrow(to, ['dm', 1], [`l${spans.device[i]!}`, 0]);
     });
+  }
+
+  private classed(spans: SceneSpans, i: number, inFlight: number): string {
+    const dir = spans.dir[i];
+    if (this.colourBy === 'type') return stageColour(dir === DIR_READ ? 0 : dir === DIR_WRITE ? 1 : 2);
+    if (this.colourBy === 'size')
+      return stageColour(classOf(spans.amount[i]!, [4096, 16_384, 65_536, 262_144]));
+    return stageColour(classOf(inFlight, [1e5, 1e6, 1e7, 1e8]));
   }
 
   /** Ends of the last bar in each row of a queue's lane. */

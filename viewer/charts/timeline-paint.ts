@@ -50,19 +50,40 @@ export function barAt(lanes: Lanes, v: View, x: number, y: number): Bar | null {
   return found;
 }
 
-/** `zero`: the instant that the axis counts from. */
+/** The lane at a height; below the last one, the last. */
+export function laneAt(v: View, y: number): number {
+  let lane = 0;
+  v.tops.forEach((top, n) => {
+    if (y >= top - GAP / 2) lane = n;
+  });
+  return lane;
+}
+
+/** A named instant: a note of the reader's, or a difference of the replay. */
+export interface Mark {
+  t: number;
+  name: string;
+  bad?: true;
+}
+
+/** Which of the marks is at a point of the axis; -1: none. */
+export const markAt = (marks: readonly Mark[], v: View, x: number, y: number): number =>
+  y > TOP + GAP ? -1 : marks.findIndex((m) => Math.abs(xAt(v, m.t) - x) <= 4);
+
+/** `zero`: the instant that the axis counts from; `cursor`: the lane that keys move. */
 export function paintTimeline(
   c: CanvasRenderingContext2D,
   lanes: Lanes,
   v: View,
   zero: number,
   over: Bar | null,
-  pins: readonly { t: number; name: string }[],
+  marks: readonly Mark[],
+  cursor: number,
 ): void {
   paintAxis(c, v, zero);
   c.textBaseline = 'middle';
   lanes.lanes.forEach((lane, n) => {
-    paintLane(c, v, lane, n);
+    paintLane(c, v, lane, n, n === cursor);
   });
   const draw = (fits: (b: Bar) => boolean): void => {
     for (const bar of lanes.bars) if (fits(bar)) paintBar(c, v, bar, bar === over);
@@ -70,7 +91,7 @@ export function paintTimeline(
   draw((b) => b.state !== undefined);
   draw((b) => b.state === undefined && b.colour === null);
   draw((b) => b.colour !== null);
-  paintPins(c, v, pins);
+  paintMarks(c, v, marks);
   c.strokeStyle = c.fillStyle = ink('text');
   c.lineWidth = 1.5;
   for (const { at, from, to } of lanes.arrows) {
@@ -90,14 +111,15 @@ export function paintTimeline(
   }
 }
 
-/** The notes that lie in the time shown. */
-function paintPins(c: CanvasRenderingContext2D, v: View, pins: readonly { t: number; name: string }[]): void {
-  c.fillStyle = ink('accent');
-  for (const { t, name } of pins) {
+/** The marks that lie in the time shown. */
+function paintMarks(c: CanvasRenderingContext2D, v: View, marks: readonly Mark[]): void {
+  for (const { t, name, bad } of marks) {
     const x = xAt(v, t);
     if (x < LEFT || x > v.width) continue;
+    c.fillStyle = ink(bad ? 'bad' : 'accent');
     c.fillRect(x, TOP, 1.5, v.height);
-    c.fillText(`⚑ ${name}`, x + 4, v.height - 8);
+    if (bad) c.fillRect(x - 4, TOP, 9, GAP);
+    c.fillText(`${bad ? '≠' : '⚑'} ${name}`, x + 4, v.height - (bad ? 22 : 8));
   }
 }
 
@@ -120,11 +142,16 @@ function paintAxis(c: CanvasRenderingContext2D, v: View, zero: number): void {
   c.textAlign = 'left';
 }
 
-function paintLane(c: CanvasRenderingContext2D, v: View, lane: Lane, n: number): void {
+function paintLane(c: CanvasRenderingContext2D, v: View, lane: Lane, n: number, chosen: boolean): void {
   const top = v.tops[n]!;
   const height = lane.rows * ROW;
   c.fillStyle = ink('text');
-  c.fillText(fitText(c, lane.title, LEFT - 14), 0, top + height / 2);
+  if (chosen) {
+    c.fillStyle = ink('accent-soft');
+    c.fillRect(0, top - GAP / 2, LEFT - 6, height + GAP);
+    c.fillStyle = ink('text');
+  }
+  c.fillText(fitText(c, `${lane.pinned ? '▲ ' : ''}${lane.title}`, LEFT - 14), 0, top + height / 2);
   c.strokeStyle = ink('line');
   c.lineWidth = 1;
   c.beginPath();
@@ -134,12 +161,19 @@ function paintLane(c: CanvasRenderingContext2D, v: View, lane: Lane, n: number):
   const { depth } = lane;
   if (depth === undefined) return;
   const most = Math.max(1, ...depth.n);
+  const line: [number, number][] = [];
   c.fillStyle = ink('bar-pale');
   depth.t.forEach((t, k) => {
     const x = clamp(v, xAt(v, t));
+    const end = clamp(v, xAt(v, depth.t[k + 1] ?? v.window.hi));
     const h = (depth.n[k]! / most) * height;
-    c.fillRect(x, top + height - h, clamp(v, xAt(v, depth.t[k + 1] ?? v.window.hi)) - x, h);
+    c.fillRect(x, top + height - h, end - x, h);
+    line.push([x, top + height - h], [end, top + height - h]);
   });
+  c.strokeStyle = ink('bar');
+  c.beginPath();
+  for (const [x, y] of line) c.lineTo(x, y);
+  c.stroke();
   c.fillStyle = ink('text-2');
   c.fillText(`in flight, up to ${most}`, 0, top + height / 2 + 14);
 }

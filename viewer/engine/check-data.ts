@@ -90,6 +90,8 @@ function checkReplay(replay: Json): void {
     const divergence = object(item, '$.report.replay.divergences');
     for (const key of ['where', 'field', 'expected', 'got'])
       text(divergence[key], `$.report.replay.divergences.${key}`);
+    for (const n of [divergence['step'], divergence['at_ns'] ?? 0])
+      need(Number.isFinite(n), '$.report.replay.divergences', 'at a number');
   }
 }
 

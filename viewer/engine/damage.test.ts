@@ -25,6 +25,8 @@ function use(table: SpanTable): void {
     columns: 300,
     outliersBy: 0,
     limit: 1000,
+    latency: null,
+    linear: false,
   };
   run(table, 12e9, query);
   familyFigures(table);

@@ -9,6 +9,8 @@ export interface LineFigures {
   count: number;
   /** Raises that these interrupts stand for. */
   raises: number;
+  /** Of them, those that came while the interrupt before them was not handled yet. */
+  again: number;
   /** From one interrupt's first instant to the next one's. */
   gap50: number;
   gap99: number;
@@ -79,6 +81,7 @@ export function lineFigures(t: SpanTable, rows: Uint32Array): LineFigures[] {
       spi: t.key[own[0]!]!,
       count: own.length,
       raises: own.reduce((sum, i) => sum + t.amount[i]!, 0),
+      again: own.reduce((sum, i) => sum + Math.max(0, t.amount[i]! - 1), 0),
       gap50: gap50!,
       gap99: gap99!,
       end50: end50!,

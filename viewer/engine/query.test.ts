@@ -20,6 +20,8 @@ const everything: Query = {
   columns: 600,
   outliersBy: -1,
   limit: null,
+  latency: null,
+  linear: false,
 };
 const table = tableOf(30_000);
 const usable = [...table.usable.keys()].filter((i) => table.usable[i] === 1);

@@ -1,4 +1,4 @@
-import { binCount, binOf, OCTAVES } from './bins.ts';
+import { binCount, binOf } from './bins.ts';
 import {
   lineFigures,
   queueFigures,
@@ -7,6 +7,7 @@ import {
   type QueueFigures,
   type VcpuFigures,
 } from './family-tables.ts';
+import { heatmap, type Heat } from './heat.ts';
 import { distribution, LADDER, type Distribution } from './quantiles.ts';
 import { splitAt, stageFigures, type StageFigures, type StageSplit } from './stages.ts';
 import type { Group, SpanTable } from './table.ts';
@@ -32,22 +33,11 @@ export interface Query {
   columns: number;
   /** What outliers are ordered by: a stage's index, or -1 for the total. */
   outliersBy: number;
+  /** Latencies that the heatmap shows, ns; null = all. Equal parts of ns, or of their logarithm. */
+  latency: Range | null;
+  linear: boolean;
   /** A latency, ns: how many are slower is counted. */
   limit: number | null;
-}
-
-export interface Heat {
-  columns: number;
-  subBits: number;
-  /** Bins firstBin .. firstBin + rows - 1, lowest first; counts[row * columns + column]. */
-  firstBin: number;
-  rows: number;
-  counts: Float32Array;
-  marginal: Float64Array;
-  max: number;
-  /** Spans of each column, and the largest latency, ns; NaN if empty. */
-  filled: Float64Array;
-  peak: Float64Array;
 }
 
 export interface GroupFigures extends Group {
@@ -108,18 +98,15 @@ export interface Answer {
   overview: Overview;
 }
 
-/** Sub-buckets of an octave on the heatmap: 8, or 4 when the latencies span many octaves. */
-const HEAT_SUB_BITS = [3, 2] as const;
-const MAX_HEAT_ROWS = 128;
-const MIN_COLUMNS = 150;
 const OUTLIERS = 500;
 const OUTLIER_SUB_BITS = 7;
 const OVERVIEW_SLICES = 480;
 
 export function run(table: SpanTable, duration: number, query: Query): Answer {
   const allowed = allowedGroups(table.groups, query.groups);
+  const { lo, hi } = query.window;
   return {
-    heat: heatmap(table, query, allowed),
+    heat: heatmap(table, query, allowed, lowerBound(table.start, lo), lowerBound(table.start, hi)),
     selection: select(table, query, allowed, duration),
     overview: overview(table, duration, allowed),
   };
@@ -146,48 +133,6 @@ function lowerBound(start: Float64Array, time: number): number {
     else hi = mid;
   }
   return lo;
-}
-
-function heatmap(table: SpanTable, query: Query, allowed: Uint8Array): Heat {
-  const { start, total, usable, groupOf, weight } = table;
-  const { lo, hi } = query.window;
-  const first = lowerBound(start, lo);
-  const end = lowerBound(start, hi);
-  // A few hundred spans in columns of one pixel cannot be seen: few spans, wide cells.
-  const columns = Math.min(query.columns, Math.max(MIN_COLUMNS, Math.ceil((end - first) / 4)));
-  // The latency axis is that of the whole family, so that it stands still while one filters and zooms.
-  let least = Infinity;
-  let most = 1;
-  for (let i = 0; i < table.rows; i++) {
-    if (usable[i] === 0) continue;
-    const v = total[i]!;
-    if (v >= 1 && v < least) least = v;
-    if (v > most) most = v;
-  }
-  if (least === Infinity) least = 1;
-  let subBits: number = HEAT_SUB_BITS[0];
-  if (binOf(most, subBits) - binOf(least, subBits) >= MAX_HEAT_ROWS) subBits = HEAT_SUB_BITS[1];
-  const firstBin = Math.max(0, binOf(least, subBits) - 2);
-  const rows = Math.min(OCTAVES << subBits, binOf(most, subBits) + 3) - firstBin;
-  const counts = new Float32Array(rows * columns);
-  const marginal = new Float64Array(rows);
-  const filled = new Float64Array(columns);
-  const peak = new Float64Array(columns).fill(NaN);
-  const scale = columns / (hi - lo);
-  for (let i = first; i < end; i++) {
-    if (usable[i] === 0 || allowed[groupOf[i]!] === 0) continue;
-    const v = total[i]!;
-    const column = Math.min(columns - 1, ((start[i]! - lo) * scale) | 0);
-    const row = Math.max(0, binOf(v, subBits) - firstBin);
-    const w = weight === null ? 1 : weight[i]!;
-    counts[row * columns + column]! += w;
-    marginal[row]! += w;
-    filled[column]! += w;
-    if (!(peak[column]! >= v)) peak[column] = v;
-  }
-  let max = 0;
-  for (const c of counts) if (c > max) max = c;
-  return { columns, subBits, firstBin, rows, counts, marginal, max, filled, peak };
 }
 
 /** Rows that window, box and groups choose, of those that count in figures. */

@@ -127,12 +127,23 @@ export function FamilyTables({
       </h2>
       <Table
         id="line-table"
-        head={['Line', 'n', 'raises', 'raises each', 'interval p50', 'p99', 'retired p50', 'p99']}
+        head={[
+          'Line',
+          'n',
+          'raises',
+          'raises each',
+          'pending again',
+          'interval p50',
+          'p99',
+          'retired p50',
+          'p99',
+        ]}
         rows={selection.lines.map((l) => [
           `${name(l.device)} SPI ${l.spi}`,
           count(l.count),
           count(l.raises),
           (l.raises / l.count).toFixed(2),
+          count(l.again),
           duration(l.gap50),
           duration(l.gap99),
           bound(l.end50),
@@ -141,7 +152,8 @@ export function FamilyTables({
       />
       <p class="hint">
         ≤: an interrupt’s end is only seen when the vCPU next leaves the guest, so these are upper bounds.
-        More than one raise each: raised again before the guest had handled it.
+        Pending again: raises while the one before was not handled yet. Interval: from one interrupt’s raise
+        to the next one’s.
       </p>
     </section>
   );

@@ -3,14 +3,35 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { NO_VCPU } from '../../trace/ids.ts';
 import { PREEMPTED } from '../../trace/spans.ts';
 import { draw, useWidth } from '../charts/canvas.ts';
-import { lanesOf, missingHooks, type Bar } from '../charts/timeline-lanes.ts';
-import { barAt, labelOf, LEFT, paintTimeline, timeOf, viewOf } from '../charts/timeline-paint.ts';
-import { scene as sceneAtom, stepOutlier, tableOf, zoomTimeline, type Loaded } from '../data.ts';
+import { CLASSES, lanesOf, missingHooks, placeLane, type Bar } from '../charts/timeline-lanes.ts';
+import {
+  barAt,
+  labelOf,
+  laneAt,
+  LEFT,
+  markAt,
+  paintTimeline,
+  timeOf,
+  viewOf,
+  type Mark,
+} from '../charts/timeline-paint.ts';
+import { stageColour } from '../colours.ts';
+import {
+  pan,
+  scene as sceneAtom,
+  showDivergence,
+  stepOutlier,
+  tableOf,
+  zoomTimeline,
+  type Loaded,
+} from '../data.ts';
+import { say } from '../dialogs.ts';
 import type { Range } from '../engine/query.ts';
 import type { Scene, Told } from '../engine/timeline.ts';
 import { count, duration, FAMILY_UNIT, groupName, instant, percent, safeText } from '../format.ts';
-import { showTimeline, update, useAtom, useView } from '../state.ts';
+import { COLOUR_BY, showTimeline, update, useAtom, useView } from '../state.ts';
 import { useTheme } from '../theme.ts';
+import { ReplayStrip } from './replay.tsx';
 import { StageName } from './stages.tsx';
 
 /** One request on one path through vCPU, Xen, Dom0, device model, queue and line, among its neighbours. */
@@ -19,6 +40,7 @@ export function Timeline({ loaded }: { loaded: Loaded }): JSX.Element {
   const scene = useAtom(sceneAtom);
   return (
     <section class="panel timeline" aria-label="Timeline">
+      <ReplayStrip loaded={loaded} />
       {selected === null ? (
         <p class="hint">
           No span is chosen. Choose a row of “Slowest” (click, or Enter): its path is drawn here. <Back />
@@ -47,9 +69,10 @@ function Back(): JSX.Element {
 }
 
 function Story({ loaded, scene }: { loaded: Loaded; scene: Scene }): JSX.Element {
-  const { span } = useView('span');
+  const { span, lanes: first, colourBy } = useView('span', 'lanes', 'colourBy');
   const chosen = scene.story.find((s) => s.row === scene.chosen.row && s.family === scene.chosen.family)!;
-  const lanes = useMemo(() => lanesOf(loaded.data, scene), [loaded, scene]);
+  const lanes = useMemo(() => lanesOf(loaded.data, scene, first, colourBy), [loaded, scene, first, colourBy]);
+  const requests = scene.families.some((f) => f.family === 'request' && f.rows.length > 0);
   const missing = useMemo(() => missingHooks(tableOf(loaded.data, 'mmio')?.plan), [loaded]);
   const more = scene.families.filter((f) => f.more > 0);
   const fit = (range: Range): void => {
@@ -102,7 +125,8 @@ function Story({ loaded, scene }: { loaded: Loaded; scene: Scene }): JSX.Element
         </span>
       </h2>
       <p class="verdict">{verdict(loaded, chosen)}</p>
-      <Lanes lanes={lanes} scene={scene} window={span ?? scene.window} />
+      {requests && <Colours />}
+      <Lanes loaded={loaded} lanes={lanes} scene={scene} window={span ?? scene.window} />
       {more.length > 0 && (
         <p class="hint">
           Too many to draw: {more.map((f) => `${count(f.more)} shorter ${FAMILY_UNIT[f.family]}`).join(', ')}{' '}
@@ -121,6 +145,36 @@ function Story({ loaded, scene }: { loaded: Loaded; scene: Scene }): JSX.Element
   );
 }
 
+/** What colours a queue's requests, with what the colours mean. */
+function Colours(): JSX.Element {
+  const { colourBy } = useView('colourBy');
+  return (
+    <p class="small colours">
+      <label>
+        Requests by{' '}
+        <select
+          value={colourBy}
+          onChange={(event) => {
+            const by = event.currentTarget.value;
+            update({ colourBy: COLOUR_BY.find((one) => one === by) ?? 'stage' });
+          }}
+        >
+          {COLOUR_BY.map((by) => (
+            <option key={by}>{by}</option>
+          ))}
+        </select>
+      </label>
+      {colourBy !== 'stage' &&
+        CLASSES[colourBy].map((name, k) => (
+          <span key={name}>
+            <i class="swatch" style={{ background: stageColour(k) }} />
+            {name}
+          </span>
+        ))}
+    </p>
+  );
+}
+
 /** The answer in a sentence. */
 function verdict(loaded: Loaded, s: Told): string {
   const stages = tableOf(loaded.data, s.family)?.plan.stages ?? [];
@@ -136,29 +190,46 @@ function verdict(loaded: Loaded, s: Told): string {
 }
 
 function Lanes({
+  loaded,
   lanes,
   scene,
   window,
 }: {
+  loaded: Loaded;
   lanes: ReturnType<typeof lanesOf>;
   scene: Scene;
   window: Range;
 }): JSX.Element {
   const theme = useTheme();
-  const { pins } = useView('pins');
+  const { pins, lanes: first, divergence } = useView('pins', 'lanes', 'divergence');
+  const [cursor, setCursor] = useState(-1);
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const drag = useRef<{ x: number; window: Range; moved: boolean } | null>(null);
+  const drag = useRef<{ x: number; y: number; window: Range; moved: boolean } | null>(null);
   const [over, setOver] = useState<Bar | null>(null);
   const width = useWidth(box);
   const v = viewOf(lanes.lanes, window, width);
+  const differs = useMemo(
+    () =>
+      (loaded.data.report.replay?.divergences ?? []).map((d, n): Mark => {
+        const name = n === divergence ? safeText(`${d.where}: recorded ${d.expected}, got ${d.got}`) : '';
+        return { t: d.at_ns ?? NaN, name, bad: true };
+      }),
+    [loaded, divergence],
+  );
+  /** To a place among the lanes; null: to where it belongs. */
+  const put = (lane: number, to: number | null): void => {
+    const { id, title } = lanes.lanes[lane]!;
+    update({ lanes: placeLane(lanes.lanes, first, id, to) });
+    say(to === null ? `${title}: no longer first` : `${title}: lane ${to + 1} of ${lanes.lanes.length}`);
+  };
 
   useEffect(() => {
     if (canvas.current === null || width <= LEFT) return;
     draw(canvas.current, width, v.height, (c) => {
-      paintTimeline(c, lanes, v, scene.own.lo, over, pins);
+      paintTimeline(c, lanes, v, scene.own.lo, over, [...pins, ...differs], cursor);
     });
-  }, [lanes, width, theme, window.lo, window.hi, over, pins]);
+  }, [lanes, width, theme, window.lo, window.hi, over, pins, differs, cursor]);
 
   const place = (event: MouseEvent): { x: number; y: number } => {
     const rect = canvas.current!.getBoundingClientRect();
@@ -189,10 +260,10 @@ function Lanes({
           class="layer interactive lanes"
           tabIndex={0}
           role="application"
-          aria-label="Timeline of the chosen span. A and D move, W and S zoom, full stop and comma go to other outliers; the table below has every instant."
+          aria-label="Timeline of the chosen span. A, D move, W, S zoom; up and down choose a lane, Shift moves it, Enter puts it first. The table below has every instant."
           aria-details="timeline-steps"
           onPointerDown={(event) => {
-            drag.current = { x: place(event).x, window, moved: false };
+            drag.current = { ...place(event), window, moved: false };
             canvas.current?.setPointerCapture(event.pointerId);
           }}
           onPointerMove={(event) => {
@@ -202,14 +273,40 @@ function Lanes({
               setOver(barAt(lanes, v, at.x, at.y));
               return;
             }
-            if (Math.abs(at.x - from.x) > 3) from.moved = true;
+            if (Math.abs(at.x - from.x) > 3 || Math.abs(at.y - from.y) > 6) from.moved = true;
+            if (from.x < LEFT) return;
             const by = ((at.x - from.x) / (width - LEFT)) * (from.window.hi - from.window.lo);
             if (from.moved) zoomTimeline({ lo: from.window.lo - by, hi: from.window.hi - by });
           }}
-          onPointerUp={() => {
-            const moved = drag.current?.moved === true;
+          onPointerUp={(event) => {
+            const from = drag.current;
+            const to = place(event);
             drag.current = null;
-            if (!moved && over !== null) showTimeline(over.family, over.span);
+            if (from === null) return;
+            const mark = markAt(differs, v, to.x, to.y);
+            if (from.x < LEFT) {
+              const lane = laneAt(v, from.y);
+              if (from.moved) put(lane, laneAt(v, to.y));
+              else put(lane, lanes.lanes[lane]?.pinned === true ? null : 0);
+            } else if (from.moved) return;
+            else if (mark >= 0) showDivergence(mark);
+            else if (over !== null) showTimeline(over.family, over.span);
+          }}
+          onKeyDown={(event) => {
+            const { key, shiftKey } = event;
+            const by = { ArrowUp: -1, ArrowDown: 1 }[key];
+            const aside = { ArrowLeft: -1, ArrowRight: 1 }[key];
+            if (by !== undefined) {
+              const to = Math.max(0, Math.min(lanes.lanes.length - 1, cursor + by));
+              if (shiftKey && cursor >= 0) put(cursor, to);
+              else say(`Lane ${lanes.lanes[to]!.title}`);
+              setCursor(to);
+            } else if (aside !== undefined) pan(shiftKey ? 4 * aside : aside);
+            else if (key === 'Enter' && cursor >= 0) {
+              put(cursor, lanes.lanes[cursor]?.pinned === true ? null : 0);
+              setCursor(-1);
+            } else return;
+            event.preventDefault();
           }}
           onPointerLeave={() => {
             if (drag.current === null) setOver(null);
@@ -222,7 +319,8 @@ function Lanes({
       <p class="readout" aria-live="polite">
         {over === null ? (
           <span class="hint">
-            Drag: move · Ctrl-wheel: zoom · click a bar: that span · double click: reset
+            Drag: move · Ctrl-wheel: zoom · click a bar: that span · double click: reset · click a lane’s
+            name: put it first (▲); drag it: elsewhere
           </span>
         ) : (
           `${labelOf(over)} · from ${instant(over.from)}${over.torn ? ' · an instant between was not seen' : ''}`
