@@ -102,7 +102,11 @@ export class ReplayRun {
     this.policies = new Policies(options.ignore ?? []);
     checkTransports(options.ends ?? new Map<number, Uint8Array>(), prepared.devices, '--end');
     this.withMemory = prepared.level === 'rings and memory';
-    this.setup = { ...setupOf(prepared), ...(options.checkpoints === true ? { checkpoints: true } : {}) };
+    this.setup = {
+      ...setupOf(prepared),
+      ...(options.checkpoints === true ? { checkpoints: true } : {}),
+      ...(options.ignore === undefined ? {} : { ignore: options.ignore }),
+    };
     this.slots = new Uint8Array(recording.layout.slots).fill(1);
     for (const { transport } of prepared.unserved) this.slots[transport] = 2;
     this.names = slotNames(recording, prepared);

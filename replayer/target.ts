@@ -91,6 +91,11 @@ export interface DevicePlan {
   ports?: number;
   /** console: what the device told of its ports, where the recording shows it. `connected`: open at the other end when the driver first asked. */
   portList?: readonly { id: number; console: boolean; name: string; connected?: boolean }[];
+  /**
+   * console: of a device that never told of its ports (its driver had asked before the recording began), those whose
+   * queues are used. `opened`: the driver was seen opening it before input came.
+   */
+  portsInUse?: readonly { id: number; opened: boolean }[];
   /** gpu: what the display said of itself. */
   edid?: Uint8Array;
 }
@@ -104,6 +109,8 @@ export interface ReplaySetup {
   timeoutMs: number;
   /** Whether the caller wants to go back in it: targets that can then have `checkpoints`. */
   checkpoints?: boolean;
+  /** Differences that are not to count (compare/policy.ts): what a target lacks may be among them. */
+  ignore?: readonly string[];
 }
 
 /** Bytes that the recorded device wrote into a guest's buffer. */

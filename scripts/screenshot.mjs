@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import { KEYBOARD, MOUSE } from './walks.mjs';
 
 const [page = 'out/demo/p1.html', comparison = 'out/demo/compare.html'] = process.argv.slice(2);
 const browser = await chromium.launch({
@@ -45,7 +46,22 @@ async function take(file, name, act, theme, height = 800) {
   await tab.close();
 }
 
+/** Every step of a walk, as it is left. */
+async function walk(steps, theme) {
+  const tab = await browser.newPage({ viewport: { width: 1280, height: 720 }, colorScheme: theme });
+  await tab.goto(pathToFileURL(resolve(page)).href);
+  await tab.waitForSelector('#ladder-table');
+  for (const { name, act } of steps) {
+    await act(tab);
+    await tab.waitForTimeout(800);
+    await tab.screenshot({ path: `docs/walk-${name}-${theme}.png` });
+  }
+  await tab.close();
+}
+
 for (const theme of ['light', 'dark']) {
+  await walk(MOUSE, theme);
+  await walk(KEYBOARD, theme);
   for (const [name, act] of Object.entries(VIEWS))
     await take(page, name, act, theme, name === 'page-keys' ? 700 : 800);
   if (!existsSync(comparison)) continue;

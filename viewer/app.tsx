@@ -99,14 +99,14 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
         <p class="banner" role="note">
           <b>A sample.</b> The trace has {count(table.spans)} {FAMILY_UNIT[family]}; this page holds{' '}
           {count(table.rows)}: the slowest {count(table.slowest)}, and of the others one in{' '}
-          {table.weight.toFixed(1)}, each counted that many times. Figures over everything are the report’s,
-          from all of them.
+          {table.weight.toFixed(1)}, each counted that many times. Figures over everything, and the counts of
+          overview and heatmap until it is zoomed far, are from all of them.
         </p>
       )}
       {tab !== 'spans' ? (
         <div class="grid nothing">
           <main class="centre">{tab === 'timeline' ? <Timeline loaded={loaded} /> : <Compare />}</main>
-          <aside class="right">
+          <aside class="right" tabIndex={0}>
             <DetailPanel loaded={loaded} />
             <About loaded={loaded} />
           </aside>
@@ -115,7 +115,7 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
         <Nothing loaded={loaded} />
       ) : (
         <div class="grid">
-          <aside class="left">
+          <aside class="left" tabIndex={0}>
             {current !== null && <Tree loaded={loaded} groups={current.selection.groups} />}
           </aside>
           <main class="centre">
@@ -158,7 +158,7 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
               </>
             )}
           </main>
-          <aside class="right">
+          <aside class="right" tabIndex={0}>
             <DetailPanel loaded={loaded} />
             <About loaded={loaded} />
           </aside>

@@ -1,4 +1,4 @@
-import { OTHER, REPORT_BLOCK, spansBlock } from '../analyzer/page/page-format.ts';
+import { cellsBlock, OTHER, REPORT_BLOCK, spansBlock } from '../analyzer/page/page-format.ts';
 import { SPAN_FAMILIES } from '../trace/manifest.ts';
 import type { SpanFamily } from '../trace/spans.ts';
 
@@ -6,17 +6,20 @@ import type { SpanFamily } from '../trace/spans.ts';
 export interface Blocks {
   report: string;
   spans: Partial<Record<SpanFamily, string>>;
+  cells: Partial<Record<SpanFamily, string>>;
 }
 
 function blocksBy(find: (id: string) => string | undefined, prefix: string): Blocks | null {
   const report = find(prefix + REPORT_BLOCK);
   if (report === undefined) return null;
-  const spans: Blocks['spans'] = {};
+  const blocks: Blocks = { report, spans: {}, cells: {} };
   for (const family of SPAN_FAMILIES) {
-    const text = find(prefix + spansBlock(family));
-    if (text !== undefined) spans[family] = text;
+    const spans = find(prefix + spansBlock(family));
+    if (spans !== undefined) blocks.spans[family] = spans;
+    const cells = find(prefix + cellsBlock(family));
+    if (cells !== undefined) blocks.cells[family] = cells;
   }
-  return { report, spans };
+  return blocks;
 }
 
 /** The traces that this page holds: one, or two to compare. Their text is taken out of the page. */

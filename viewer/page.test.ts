@@ -175,6 +175,10 @@ describe.skipIf(chromiumPath === undefined)('the page, opened from disk without 
     expect(await page.locator('.banner').textContent()).toMatch(/20.000 accesses; this page holds 5.000/);
     expect(await ladder(page, 'p50')).toBe(report.mmio!.total!.p50_ns);
     expect(await ladder(page, 'p99')).toBe(report.mmio!.total!.p99_ns);
+    // Overview and heatmap count every span, not the sample.
+    const cells = page.locator('#heat-table tbody tr td:nth-child(2)');
+    const counts = (await cells.allTextContents()).map((t) => Number(t.replace(/\s/g, '')));
+    expect(counts.reduce((a, b) => a + b, 0)).toBe(report.mmio!.total!.count);
     await page.context().close();
   });
 

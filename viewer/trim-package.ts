@@ -91,4 +91,12 @@ export const UPLOT_CONSTANT: readonly (readonly [RegExp, string])[] = [
   [/=\s+cursor\.show\b/, '= false'],
   [/=\s+focus\.prox >= 0/, '= false'],
   [/\blet isTime = .*;/, 'const isTime = false;'],
+  [/\baxis\.label != null/, 'false'],
+  [/\bborder\.show\b/, 'false'],
+  [/\bif \(angle\)/, 'if (false)'],
+  [/\blet shouldAlpha = .*;/, 'const shouldAlpha = false;'],
+  [/\blet show = s\.points\.show.*;/, 'const show = false;'],
+  [/\blet idxs = s\.points\.filter.*;/, 'const idxs = null;'],
+  [/\bif \(opts\.title\b.*\)/, 'if (false)'],
+  [/'12px system-ui.*'/, "'12px system-ui'"],
 ];

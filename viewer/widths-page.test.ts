@@ -40,6 +40,11 @@ const faultsOf = (page: Page): Promise<string[]> =>
     }
     for (const head of document.querySelectorAll('h2'))
       if (head.scrollWidth > head.clientWidth + 1) found.push(`cut: ${head.textContent}`);
+    for (const box of document.querySelectorAll('.table-scroll'))
+      if (box.scrollWidth > box.clientWidth) found.push(`scrolls: ${box.textContent.slice(0, 60)}`);
+    for (const text of document.querySelectorAll('label, .plain, .segments button'))
+      if (text.getClientRects().length > 1 || text.clientHeight > 34)
+        found.push(`wraps: ${text.textContent}`);
     if (document.documentElement.scrollWidth > innerWidth) found.push('the page is wider than the window');
     return found;
   });

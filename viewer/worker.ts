@@ -6,7 +6,7 @@ import { checkPageData } from './engine/check-data.ts';
 import { detailOf } from './engine/detail.ts';
 import { run } from './engine/query.ts';
 import { distribution, LADDER } from './engine/quantiles.ts';
-import { emptyTable, readSpanTable, type SpanTable } from './engine/table.ts';
+import { emptyTable, readCells, readSpanTable, type SpanTable } from './engine/table.ts';
 import { sceneOf } from './engine/timeline.ts';
 import type { LoadedTable, Reply, Request } from './protocol.ts';
 import { unpack } from './unpack.ts';
@@ -32,7 +32,11 @@ async function load({ side, blocks }: Extract<Request, { type: 'load' }>): Promi
   const tables: Trace['tables'] = new Map();
   for (const meta of data.tables) {
     const text = blocks.spans[meta.family];
-    if (text !== undefined) tables.set(meta.family, readSpanTable(await unpack(text), meta));
+    if (text === undefined) continue;
+    const table = readSpanTable(await unpack(text), meta);
+    const cells = blocks.cells[meta.family];
+    if (cells !== undefined) table.cells = readCells(await unpack(cells), meta);
+    tables.set(meta.family, table);
   }
   const duration = traceDuration(data, tables);
   traces[side] = { tables, duration, data };

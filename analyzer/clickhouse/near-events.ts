@@ -43,7 +43,8 @@ export async function viewNear(
       shift: bits(stream.line.shift),
       from: spans.map((s) => bits(s.start_ns)),
       to: spans.map((s) => bits(s.start_ns + s.total_ns)),
-      vcpus: spans.map((s) => s.vcpu ?? -1),
+      ...stretches(spans),
+      vcpus: spans.map((s) => (isXen ? (s.vcpu ?? -1) : -1)),
       domid: scouted.domid ?? 0x1_0000,
       pids: scouted.pids,
       ports: [...scouted.vcpuOfPort.keys()],
@@ -60,24 +61,48 @@ export async function viewNear(
 }
 
 const COLUMNS = 'row, ts, kind, cpu, domid, vcpu, pid, addr, data, arg0, arg1, arg2, arg3';
-/** The intervals are few: every row is held against each. Instants are as exact as here: same doubles, same order. */
-const near = (condition: string): string =>
+/** Rows near a span first, then those within one: instants are as exact as here, the same doubles in the same order. */
+const near = (whose: string): string =>
   'SELECT DISTINCT ts, kind, cpu, domid, vcpu, pid, toUInt32(addr) AS addr_lo, ' +
   'toUInt32(bitShiftRight(addr, 32)) AS addr_hi, toUInt32(data) AS data_lo, ' +
   'toUInt32(bitShiftRight(data, 32)) AS data_hi, arg0, arg1, arg2, arg3, row FROM (' +
   `SELECT ${COLUMNS}, span FROM (SELECT ${COLUMNS}, ` +
   'ts * reinterpretAsFloat64({scale:UInt64}) + reinterpretAsFloat64({shift:UInt64}) AS time ' +
-  'FROM events WHERE trace = {trace:String} AND source = {source:String}) ' +
+  `FROM events WHERE trace = {trace:String} AND source = {source:String} AND ${whose} ` +
+  'AND has({starts:Array(Float64)}, roundDown(time, {edges:Array(Float64)}))) ' +
   'ARRAY JOIN arrayFilter((n, a, b, v) -> time >= reinterpretAsFloat64(a) AND time <= reinterpretAsFloat64(b) ' +
-  `AND ${condition}, arrayEnumerate({from:Array(UInt64)}), {from:Array(UInt64)}, {to:Array(UInt64)}, ` +
+  'AND (v = -1 OR v = vcpu), arrayEnumerate({from:Array(UInt64)}), {from:Array(UInt64)}, {to:Array(UInt64)}, ' +
   '{vcpus:Array(Int32)}) AS span ' +
   `ORDER BY row LIMIT ${LISTED} BY span) ORDER BY row`;
 
-const XEN_EVENTS = near(`domid = {domid:UInt32} AND kind != ${K.XEN_OTHER} AND (v = -1 OR v = vcpu)`);
+const XEN_EVENTS = near(`domid = {domid:UInt32} AND kind != ${K.XEN_OTHER}`);
 const DOM0_EVENTS = near(
   `(has({pids:Array(Int64)}, pid) OR (kind IN (${K.DOM0_EVTCHN_IRQ}, ${K.DOM0_IOEVENTFD}) ` +
     'AND has({ports:Array(Int64)}, arg1)))',
 );
+
+/** Wider than what reading a number as text may be off by. */
+const MARGIN_NS = 1;
+
+/**
+ * The spans' stretches of time put together, ascending: begin and end in turn, and the begins alone. The edge below an
+ * instant is a begin if it lies in a stretch: one search in a short list for every event.
+ */
+function stretches(spans: readonly SlowSpan[]): { edges: number[]; starts: number[] } {
+  const edges: number[] = [-Number.MAX_VALUE];
+  const starts: number[] = [];
+  const sorted = [...spans].sort((a, b) => a.start_ns - b.start_ns);
+  for (const { start_ns, total_ns } of sorted) {
+    const from = start_ns - MARGIN_NS;
+    const to = start_ns + total_ns + MARGIN_NS;
+    if (starts.length > 0 && from <= edges.at(-1)!) edges[edges.length - 1] = Math.max(edges.at(-1)!, to);
+    else {
+      edges.push(from, to);
+      starts.push(from);
+    }
+  }
+  return { edges, starts };
+}
 
 const float = new Float64Array(1);
 const word = new BigUint64Array(float.buffer);

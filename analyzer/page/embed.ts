@@ -6,6 +6,7 @@ import { createGzip } from 'node:zlib';
 import { TraceError } from '../../trace/errors.ts';
 import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
 import {
+  cellsBlock,
   OTHER,
   PAGE_MARKER,
   REPORT_BLOCK,
@@ -14,7 +15,7 @@ import {
   type PageReport,
 } from './page-format.ts';
 import { PageSpans } from './page-spans.ts';
-import { spansToArrow } from './span-arrow.ts';
+import { cellsToArrow, spansToArrow } from './span-arrow.ts';
 
 export interface SpanTableSource {
   plan: SpanPlan;
@@ -91,6 +92,9 @@ async function* parts(
       const { columns, weight } = family.take();
       const bytes = spansToArrow(family.plan, columns, weight);
       yield* block(prefix + spansBlock(family.plan.family), bytes);
+      if (family.cells !== undefined) {
+        yield* block(prefix + cellsBlock(family.plan.family), cellsToArrow(family.cells.take()));
+      }
     }
   }
   yield Buffer.from(tail);

@@ -9,6 +9,8 @@ import type { SpanFamily, SpanPlan } from '../../trace/spans.ts';
 export const PAGE_MARKER = '<!--ioreq-trace:data-->';
 export const REPORT_BLOCK = 'ioreq-report';
 export const spansBlock = (family: SpanFamily): string => `ioreq-spans-${family}`;
+/** All spans of a family that the page holds a sample of, counted in cells (page-cells.ts). */
+export const cellsBlock = (family: SpanFamily): string => `ioreq-cells-${family}`;
 /** Blocks of the second trace, which the first is compared with, have the same names behind this. */
 export const OTHER = 'other-';
 
@@ -45,6 +47,8 @@ export interface PageTable {
   slowest: number;
   /** Spans that one sampled row stands for; 1 if nothing was left out. */
   weight: number;
+  /** Of a sample: length of the slices of time that all spans are counted in, ns. */
+  sliceNs?: number;
 }
 
 /** One line of the report's figures, ns. A key that is absent was not computed. */

@@ -1,4 +1,5 @@
 import { SpanBatch, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import { PageCells } from './page-cells.ts';
 import type { PageTable } from './page-format.ts';
 
 /**
@@ -28,6 +29,8 @@ export class PageSpans {
   private readonly limit: number;
   private readonly slowest: number;
   private columns: SpanBatch;
+  /** Counts of all spans, once there are too many to take in whole. */
+  private counted: PageCells | undefined;
   private offered = 0;
   private sampling = false;
   private seed = 0x2545f491;
@@ -44,6 +47,11 @@ export class PageSpans {
   }
 
   add(batch: SpanBatch): void {
+    if (this.counted === undefined && this.columns.length + batch.length > this.limit) {
+      this.counted = new PageCells();
+      this.counted.add(this.columns);
+    }
+    this.counted?.add(batch);
     for (let i = 0; i < batch.length; i++) {
       this.spans++;
       const free = this.columns.length;
@@ -68,7 +76,13 @@ export class PageSpans {
       rows,
       slowest: this.sampling ? this.slowest : rows,
       weight: this.sampling && sample > 0 ? this.offered / sample : 1,
+      ...(this.cells === undefined ? {} : { sliceNs: this.cells.sliceNs }),
     };
+  }
+
+  /** Only of a sample. */
+  get cells(): PageCells | undefined {
+    return this.counted?.overflown === false ? this.counted : undefined;
   }
 
   /** The kept rows ordered by start, and how many spans each stands for (null = 1 each). */

@@ -13,6 +13,7 @@ import {
   type DataType,
 } from 'apache-arrow';
 import type { SpanBatch, SpanPlan } from '../../trace/spans.ts';
+import type { Cells } from './page-cells.ts';
 import { boundaryColumn, preemptedColumn, SPAN_COLUMNS } from './page-format.ts';
 
 /**
@@ -21,12 +22,8 @@ import { boundaryColumn, preemptedColumn, SPAN_COLUMNS } from './page-format.ts'
  */
 export function spansToArrow(plan: SpanPlan, batch: SpanBatch, weight: Float32Array | null): Uint8Array {
   const rows = batch.length;
-  const fields: Field[] = [];
-  const children: ReturnType<typeof makeData>[] = [];
-  const add = (name: string, type: DataType, data: ArrayBufferView): void => {
-    fields.push(new Field(name, type, false));
-    children.push(makeData({ type, length: rows, nullCount: 0, data } as Parameters<typeof makeData>[0]));
-  };
+  const table = new Columns(rows);
+  const add = table.add.bind(table);
   const f64 = (name: string, data: Float64Array): void => {
     add(name, new Float64(), data.subarray(0, rows));
   };
@@ -48,8 +45,41 @@ export function spansToArrow(plan: SpanPlan, batch: SpanBatch, weight: Float32Ar
   plan.preempted.forEach((from, p) => {
     f64(preemptedColumn(from), batch.preempted[p]!);
   });
-  const type = new Struct(fields);
-  const data = makeData({ type, length: rows, nullCount: 0, children });
-  const schema = new Schema(fields);
-  return RecordBatchStreamWriter.writeAll([new RecordBatch(schema, data)]).toUint8Array(true);
+  return table.stream();
+}
+
+/** The cells that stand for all spans, in the same form. */
+export function cellsToArrow(cells: Cells): Uint8Array {
+  const table = new Columns(cells.rows);
+  table.add(SPAN_COLUMNS.start, new Float64(), cells.start);
+  table.add(SPAN_COLUMNS.total, new Float64(), cells.total);
+  table.add(SPAN_COLUMNS.device, new Uint16(), cells.device);
+  table.add(SPAN_COLUMNS.key, new Uint32(), cells.key);
+  table.add(SPAN_COLUMNS.dir, new Uint8(), cells.dir);
+  table.add(SPAN_COLUMNS.weight, new Float32(), cells.weight);
+  return table.stream();
+}
+
+class Columns {
+  private readonly rows: number;
+  private readonly fields: Field[] = [];
+  private readonly children: ReturnType<typeof makeData>[] = [];
+
+  constructor(rows: number) {
+    this.rows = rows;
+  }
+
+  add(name: string, type: DataType, data: ArrayBufferView): void {
+    this.fields.push(new Field(name, type, false));
+    const column = { type, length: this.rows, nullCount: 0, data };
+    this.children.push(makeData(column as Parameters<typeof makeData>[0]));
+  }
+
+  /** Schema, one record batch, end. */
+  stream(): Uint8Array {
+    const type = new Struct(this.fields);
+    const data = makeData({ type, length: this.rows, nullCount: 0, children: this.children });
+    const schema = new Schema(this.fields);
+    return RecordBatchStreamWriter.writeAll([new RecordBatch(schema, data)]).toUint8Array(true);
+  }
 }

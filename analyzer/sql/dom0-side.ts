@@ -103,7 +103,7 @@ function records(p: Params, facts: SqlFacts, dom0: SqlSource): string {
  * of the thread's own trace, or of the answer for what it told of before its port was known.
  */
 export function tells(p: Params, facts: SqlFacts, dom0: SqlSource): string {
-  return `SELECT if(by_thread, own.1, answered.1) - 1 AS row, seq, if(by_thread, own.2, answered.2) AS address,
+  return `SELECT toUInt64(if(by_thread, own.1, answered.1) - 1) AS row, seq, if(by_thread, own.2, answered.2) AS address,
       if(by_thread, own.3, answered.3) AS value
     FROM (
       SELECT lane, record, argMinIf((row + 1, c_addr, c_value), row, kind = ${SERVICE}) AS own, own.1 > 0 AS by_thread,

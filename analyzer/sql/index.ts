@@ -4,6 +4,7 @@ import type { SqlFacts } from './facts.ts';
 import { injections } from './injections.ts';
 import { interrupts } from './interrupts.ts';
 import { accesses } from './mmio.ts';
+import { requests } from './requests.ts';
 import type { Statement } from './params.ts';
 import { Params, REFUSAL } from './params.ts';
 
@@ -34,8 +35,11 @@ export function spanStatement(
 ): Statement | undefined {
   refuse(facts);
   const p = new Params();
-  if (family === 'request') throw unsupported(`spans of the family ${family}`);
-  const select = { mmio: accesses, interrupt: interrupts, injection: injections }[family](p, facts);
+  if (family === 'request') refuseRequests(facts);
+  const select = { mmio: accesses, interrupt: interrupts, injection: injections, request: requests }[family](
+    p,
+    facts,
+  );
   if (select === undefined) return undefined;
   const sql = `SELECT ${SPAN_ROW} FROM (${select})`;
   return { sql, params: { ...p.values, trace, events_database: database, events } };
@@ -56,6 +60,27 @@ function refuse({ dom0, pids, ports, hooks, devices }: SqlFacts): void {
   const windows = devices.map((d) => [d.base, d.base + d.size] as const).sort((a, b) => a[0] - b[0]);
   if (windows.some(([, end], n) => end > (windows[n + 1]?.[0] ?? Infinity)))
     throw unsupported('devices whose windows overlap');
+}
+
+function refuseRequests({ dom0, hooks, queues, devices }: SqlFacts): void {
+  if (!hooks.requests) return;
+  if ((dom0?.kinds['dm.ioreq'] ?? 0) === 0 || !hooks.notify)
+    throw unsupported('requests without the ioreqs that notified them');
+  if (!queues.sure) throw unsupported('queues whose devices the trace does not tell at once');
+  const known = queues.queues;
+  if (known.some((q) => q.device >= devices.length)) throw unsupported('queues of no known device');
+  const twice = (values: readonly string[]): boolean => new Set(values).size !== values.length;
+  if (twice(known.map((q) => q.vq)) || twice(known.map((q) => `${q.device} ${q.queue}`)))
+    throw unsupported('queues that share an address or a device');
+  // Whether it is a receive queue hangs on when the queue behind it was met.
+  const pairs = known.some(
+    (q) =>
+      devices[q.device]?.kind === 'net' &&
+      q.queue > 0 &&
+      q.queue % 2 === 0 &&
+      known.some((o) => o.vdev === q.vdev && o.queue === q.queue + 1),
+  );
+  if (pairs) throw unsupported('network devices with several pairs of queues');
 }
 
 function unsupported(what: string): TraceError {

@@ -66,19 +66,22 @@ describe.skipIf(missing !== undefined)('spans made by the server', () => {
   }
 
   const CAPTURES: [string, Partial<Record<SpanFamily, number>>][] = [
-    ['A1', { mmio: 1272, interrupt: 401 }],
-    ['A2', { mmio: 372, interrupt: 101 }],
+    ['A1', { mmio: 1272, interrupt: 401, request: 401 }],
+    ['A2', { mmio: 372, interrupt: 101, request: 101 }],
     ['C', { mmio: 372, interrupt: 101 }],
     ['D', { mmio: 372, interrupt: 101 }],
-    ['P1', { mmio: 372, interrupt: 101, injection: 101 }],
-    ['P3', { mmio: 1175, interrupt: 224, injection: 224 }],
+    ['P1', { mmio: 372, interrupt: 101, injection: 101, request: 101 }],
+    ['P3', { mmio: 1175, interrupt: 224, injection: 224, request: 278 }],
   ];
   for (const [name, done] of CAPTURES) {
     const here = captureArchive(name) !== undefined;
     if (!here) console.warn(`skipped: capture ${name} is not on this machine`);
     it.skipIf(!here)(
       `equal the local ones on capture ${name}`,
-      () => withCapture(name, async (dir) => { check(await analyzed([dir]), done); }),
+      () =>
+        withCapture(name, async (dir) => {
+          check(await analyzed([dir]), done);
+        }),
       60_000,
     );
   }
@@ -122,7 +125,9 @@ describe.skipIf(missing !== undefined)('spans made by the server', () => {
     ],
   ];
   for (const [name, options, done] of SCENARIOS)
-    it(`equal the local ones with ${name}`, async () => { check(await scenario(options), done); }, 60_000);
+    it(`equal the local ones with ${name}`, async () => {
+      check(await scenario(options), done);
+    }, 60_000);
 
   it('are refused where lost records leave ioreqs of the two sides across each other', async () => {
     const xenLoss = [{ cpu: 0, atIoreq: 200, records: 300 }];

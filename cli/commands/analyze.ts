@@ -54,7 +54,7 @@ export function analyzeCommand(program: Command, cli: Cli): void {
     });
     print(operand.report, options, cli);
     if (operand.damage !== undefined) cli.exitCode = operand.damage.exitCode;
-    checkConditions(cli, `trace analyze ${dir}`, options, operand);
+    checkConditions(cli, `trace analyze ${operand.report.trace.path}`, options, operand);
   });
 }
 

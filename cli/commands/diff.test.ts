@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Diff } from '../../analyzer/compare/diff.ts';
 import type { Report } from '../../analyzer/report/document.ts';
+import type { ClickHouseServer } from '../../fixtures/clickhouse/server.ts';
+import { clickhouseMissing, startClickHouse } from '../../fixtures/clickhouse/server.ts';
 import { run } from '../run.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -262,4 +264,45 @@ describe('--fail-on', () => {
       expect(readFileSync(xml, 'utf8')).not.toContain('\u0007');
     },
   );
+});
+
+const missing = clickhouseMissing();
+if (missing !== undefined) console.warn(`skipped: ${missing}`);
+
+describe.skipIf(missing !== undefined)('a trace in a database', () => {
+  let server: ClickHouseServer;
+  beforeAll(async () => {
+    server = await startClickHouse();
+  }, 90_000);
+  afterAll(() => server.remove());
+
+  it('is the one that was loaded', { timeout: 90_000 }, async () => {
+    const { host } = new URL(server.url);
+    const url = `clickhouse://${server.user}:${encodeURIComponent(server.password)}@${host}/farm`;
+    const loaded = await trace('load', p1, '--clickhouse', url);
+    expect([loaded.code, loaded.err]).toEqual([0, '']);
+    const id = /\b[0-9a-f]{16}\b/.exec(loaded.out)![0];
+    const xml = join(scratch, 'server.xml');
+    const conditions = ['mmio[device=blk0,register=QueueNotify].count > 101', 'mmio.p99 > +0.1%'];
+    const ran = await trace(
+      ...['diff', p1, `${url}/${id}`, '--json', '--junit', xml],
+      ...conditions.flatMap((c) => ['--fail-on', c]),
+    );
+    expect([ran.code, ran.err]).toEqual([0, '']);
+    const { rows } = JSON.parse(ran.out) as Diff;
+    expect(rows.length).toBeGreaterThan(60);
+    for (const row of rows) expect([row.p50.delta_ns, row.p99.delta_ns, row.only_in]).toEqual([0, 0, null]);
+    expect(rows.filter((r) => r.by !== null && r.family === 'requests').length).toBeGreaterThan(0);
+    expect(readFileSync(xml, 'utf8') + ran.out).not.toContain(encodeURIComponent(server.password));
+    const failed = await trace(
+      'analyze',
+      `${url}/${id}`,
+      '--fail-on',
+      'mmio[register=QueueNotify].count > 100',
+    );
+    expect([failed.code, failed.err]).toEqual([
+      1,
+      'failed: mmio[register=QueueNotify].count > 100: QueueNotify write: 101 (101 values)\n',
+    ]);
+  });
 });

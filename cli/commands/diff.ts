@@ -44,7 +44,9 @@ export function diffCommand(program: Command, cli: Cli): void {
     for (const text of diff.differences) cli.warn(text);
     const damage = first.damage ?? second.damage;
     if (damage !== undefined) cli.exitCode = damage.exitCode;
-    checkConditions(cli, `trace diff ${a} ${b}`, options, second, first);
+    // Paths as the reports have them: a URL may hold a password.
+    const suite = `trace diff ${diff.a.path} ${diff.b.path}`;
+    checkConditions(cli, suite, options, second, first);
   });
 }
 

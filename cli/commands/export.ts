@@ -3,6 +3,7 @@ import { Option } from 'commander';
 import type { SpanFamily } from '../../trace/spans.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
+import { withNewFile } from '../output/new-file.ts';
 import { refreshFacts } from '../output/refresh-facts.ts';
 import { count } from '../output/units.ts';
 
@@ -32,7 +33,7 @@ export function exportCommand(program: Command, cli: Cli): void {
       }
       if (format === 'perfetto' && output === '-')
         throw new TraceError('E_USAGE', 'a Perfetto trace is no text', { expected: '--output FILE' });
-      const [{ exportSpans, withNewFile }, { openSealed }] = await Promise.all([
+      const [{ exportSpans }, { openSealed }] = await Promise.all([
         import('../output/export-file.ts'),
         import('../output/open-trace.ts'),
       ]);

@@ -12,6 +12,7 @@ import { manCommand } from './man.ts';
 import { probeCommand } from './probe.ts';
 import { recordCommand } from './record.ts';
 import { replayCommand } from './replay.ts';
+import { sqlCommand } from './sql.ts';
 import { trendCommand } from './trend.ts';
 import { viewCommand } from './view.ts';
 
@@ -30,6 +31,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   analyzeCommand,
   diffCommand,
   exportCommand,
+  sqlCommand,
   loadCommand,
   trendCommand,
   viewCommand,

@@ -9,7 +9,7 @@ import { Recording } from '../../replayer/recording/load.ts';
 import { slotAt } from '../../replayer/recording/slots.ts';
 import { replayOnce } from '../../replayer/replay.ts';
 import type { Divergence } from '../../replayer/result.ts';
-import type { ReplayOptions } from '../../replayer/run.ts';
+import { ReplayRun, type ReplayOptions } from '../../replayer/run.ts';
 import type { MakeTarget } from '../../replayer/target.ts';
 import { TraceError, isTraceError } from '../../trace/errors.ts';
 import type { RecordingBatch } from '../../trace/recording.ts';
@@ -20,6 +20,9 @@ import { ProgressBar } from '../output/progress.ts';
 import { count } from '../output/units.ts';
 import { TOOL_NAME } from '../version.ts';
 import type { ReplayInput } from './replay-input.ts';
+
+/** Asked for so often behind the last record, before a device model counts as alive. */
+const SETTLE_FLUSHES = 4;
 
 type Shows = (batches: readonly RecordingBatch[]) => boolean | Promise<boolean>;
 
@@ -151,13 +154,21 @@ async function crash(
   make: MakeTarget,
   options: ReplayOptions,
 ): Promise<string | undefined> {
+  let run: ReplayRun | undefined;
   try {
-    await replayOnce(new Recording(batches), make, options);
+    run = new ReplayRun(new Recording(batches), make, options);
+    await run.start();
+    await run.run();
+    // A device model may carry out a notify after it has answered: it has to come round to more.
+    for (let i = 0; i < SETTLE_FLUSHES; i++) await run.flush();
+    await run.finish();
     return undefined;
   } catch (error) {
     if (options.signal?.aborted === true) throw error;
     if (isTraceError(error)) return error.code === 'E_TARGET' ? crashEssence(error.message) : undefined;
     return error instanceof Error ? error.message : String(error);
+  } finally {
+    await run?.stop();
   }
 }
 

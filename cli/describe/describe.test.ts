@@ -30,8 +30,8 @@ function missing(program: string): boolean {
 }
 
 const NAMES = [
-  ...['record', 'probe', 'import', 'info', 'analyze', 'load', 'view', 'replay', 'debug-adapter'],
-  ...['completion', 'man'],
+  ...['record', 'probe', 'import', 'info', 'analyze', 'diff', 'export', 'sql', 'load', 'trend', 'view'],
+  ...['replay', 'debug-adapter', 'completion', 'man'],
 ];
 
 /** What the shell offers for the words so far; the last one is being typed. */
@@ -148,9 +148,9 @@ describe('manual pages', () => {
       out: `${readdirSync(join(work, 'man')).length} pages in ${join(work, 'man')}\n`,
     });
     const { out: help } = await trace('--help');
-    const commands = [...help.matchAll(/^ {2}([a-z-]+)(?:\|[a-z-]+)?(?: \[options\])?(?: [<[].*?)? {2,}/gm)].map(
-      ([, name]) => name!,
-    );
+    const commands = [
+      ...help.matchAll(/^ {2}([a-z-]+)(?:\|[a-z-]+)?(?: \[options\])?(?: [<[].*?)? {2,}/gm),
+    ].map(([, name]) => name!);
     expect(commands).toEqual(expect.arrayContaining(NAMES));
     const pages = commands.filter((name) => name !== 'help').map((name) => `trace-${name}.1`);
     expect(readdirSync(join(work, 'man')).sort()).toEqual(['trace.1', ...pages].sort());

@@ -1,19 +1,15 @@
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import type { PassResults, SpanPlans } from '../../analyzer/analyze.ts';
 import { runPasses } from '../../analyzer/analyze.ts';
 import { csvHead, csvLines } from '../../analyzer/exports/csv.ts';
 import { PerfettoWriter, Raises } from '../../analyzer/exports/perfetto.ts';
 import type { SpanRows } from '../../analyzer/exports/spans.ts';
 import { folded, speedscope, StackSums } from '../../analyzer/exports/stacks.ts';
+import type { PieceWriter } from './new-file.ts';
 import type { OpenTrace } from '../../trace/open.ts';
-import { TraceError } from '../../trace/errors.ts';
 import type { SpanBatch, SpanFamily, SpanPlan } from '../../trace/spans.ts';
 
 /** What spans are written for. */
 export type ExportFormat = 'perfetto' | 'speedscope' | 'folded' | 'csv';
-
-/** Takes the pieces of a file in order. */
-export type PieceWriter = (piece: string | Uint8Array) => void;
 
 /**
  * Writes spans in a format of another tool as they are made, so that the memory does not grow with the trace.
@@ -80,36 +76,4 @@ let numbers = new Uint32Array(0);
 function upTo(n: number): Uint32Array {
   if (numbers.length < n) numbers = Uint32Array.from({ length: n }, (_, i) => i);
   return numbers.subarray(0, n);
-}
-
-/** Runs `make` on a new file; what an error leaves of it is removed. */
-export function withNewFile<T>(path: string, force: boolean, make: (write: PieceWriter) => T): T {
-  let fd: number;
-  try {
-    fd = openSync(path, force ? 'w' : 'wx');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST')
-      throw new TraceError('E_EXISTS', 'the file exists; --force replaces it', { source: path });
-    throw new TraceError('E_WRITE', message, { source: path });
-  }
-  let done = false;
-  try {
-    const result = make((piece) => {
-      writeAll(fd, typeof piece === 'string' ? Buffer.from(piece) : piece, path);
-    });
-    done = true;
-    return result;
-  } finally {
-    closeSync(fd);
-    if (!done) rmSync(path, { force: true });
-  }
-}
-
-function writeAll(fd: number, bytes: Uint8Array, path: string): void {
-  try {
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-  } catch (error) {
-    throw new TraceError('E_WRITE', (error as Error).message, { source: path });
-  }
 }

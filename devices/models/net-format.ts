@@ -3,6 +3,12 @@ import type { ConfigField } from '../device.ts';
 /** virtio-net: VIRTIO 1.2, section 5.1; linux/virtio_net.h. */
 export const NET_DEVICE_ID = 1;
 
+/**
+ * Low word: checksum and segmentation left to the other side, CSUM, GUEST_CSUM and GUEST_TSO4 to HOST_UFO (bits 7 to
+ * 14). QEMU offers them only with a back end that takes virtio's header (a tap). High word: the same of USO (54 to 56).
+ */
+export const NET_F_OFFLOADS_LOW = 0x7f83;
+export const NET_F_OFFLOADS_HIGH = 0x01c0_0000;
 export const NET_F_CTRL_GUEST_OFFLOADS = 2;
 export const NET_F_MAC = 5;
 /** Legacy: offload of everything; QEMU offers the bit alone, without what it would mean. */

@@ -1,10 +1,12 @@
 import { configFieldName } from '../../devices/models/index.ts';
+import { NET_DEVICE_ID, NET_F_OFFLOADS_LOW } from '../../devices/models/net-format.ts';
 import { TraceError } from '../../trace/errors.ts';
 import { REG_CONFIG, registerName } from '../../trace/virtio-mmio.ts';
 import type { Divergences } from './divergences.ts';
 import type { Observed } from './observed.ts';
 import type { Policies } from './policy.ts';
 
+const REG_DEVICE_FEATURES = 0x010;
 /** Reads that may await their answer at a time: a power of two. */
 export const MOST_PENDING = 8192;
 
@@ -90,6 +92,17 @@ export class AnswerCheck {
     }
     const slot = this.slot[n]!;
     const { name, deviceId } = this.names(slot);
+    if (
+      this.policies.netHeader &&
+      deviceId === NET_DEVICE_ID &&
+      offset === REG_DEVICE_FEATURES &&
+      size === 4
+    ) {
+      if (((low ^ this.low[n]!) & ~NET_F_OFFLOADS_LOW) === 0) {
+        this.policies.count('net-header');
+        return;
+      }
+    }
     this.divergences.add({
       step: this.step[n]!,
       kind: 'register',

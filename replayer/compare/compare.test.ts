@@ -233,6 +233,19 @@ describe('register answers', () => {
     expect(found.list).toMatchObject([{ register: 'InterruptStatus' }]);
   });
 
+  it('of a network card may lack what a tap had offered, and nothing else', () => {
+    const { found, ask } = check(4, ['net-header']);
+    ask(0x10, 0x39bf_ffe7, 0, 0x39bf_8064, 0);
+    expect(found.count).toBe(0);
+    // Mergeable buffers are no offload, nor is another register one of features.
+    ask(0x10, 0x39bf_ffe7, 0, 0x39bf_7fe7, 0);
+    ask(0x34, 1, 0, 0, 0);
+    expect(found.count).toBe(2);
+    const strict = check(4);
+    strict.ask(0x10, 0x39bf_ffe7, 0, 0x39bf_8064, 0);
+    expect(strict.found.count).toBe(1);
+  });
+
   it('that nobody asked for are a fault of the target', () => {
     const answers = check(4).ask(0, 1, 0, 1, 0);
     expect(() => {

@@ -9,7 +9,8 @@ export const POLICIES: Readonly<Record<string, string>> = {
   'used-order': 'the order in which requests of one look were used',
   racy: 'chains that the guest may have changed while they were recorded',
   memory: 'what devices wrote into buffers',
-  'net-header': 'checksum and segmentation of received frames, which a host interface (tap) had told',
+  'net-header':
+    'checksum and segmentation, which a host interface (tap) had offered and told of received frames',
   'register:NAME': 'what one register gives (QueueNumMax, DeviceFeatures ...)',
 };
 /** Holds always: where exactly an interrupt comes is up to threads and clocks, in which order is not. */

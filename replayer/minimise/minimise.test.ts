@@ -110,7 +110,6 @@ describe('minimising a recording', () => {
     expect([...new Set(told)]).toEqual([
       'the whole recording',
       'what comes behind',
-      'all that was seen to come of it',
       'devices',
       'accesses with their memory',
       'accesses',

@@ -25,7 +25,7 @@ export interface MinimiseOptions {
 
 /**
  * The shortest recording that was found to show it still. What is taken away, in this order: everything behind;
- * all used and interrupt records; whole devices; accesses with all that belongs to them; accesses alone (what the driver put into memory stays, so
+ * whole devices; accesses with all that belongs to them; accesses alone (what the driver put into memory stays, so
  * that a later notify is served with it); memory and used records. The driver's set-up goes the same way: what of it remains
  * was tried without and is needed. Until nothing more goes or `limit` is reached.
  *
@@ -75,9 +75,6 @@ export async function minimise(
   const isAccess = (row: number): boolean =>
     tag[row] === REC_TAG.READ || tag[row] === REC_TAG.WRITE || tag[row] === REC_TAG.NOTIFY;
   await reduce('what comes behind', (row) => group[row]!, shortestBegin);
-  // All at once: a crash seldom needs them, and without them nothing waits for elements that others' absence renumbers.
-  const isSeen = (row: number): boolean => tag[row] === REC_TAG.USED || tag[row] === REC_TAG.IRQ;
-  await reduce('all that was seen to come of it', (row) => (isSeen(row) ? 0 : -1), ddmin);
   await reduce('devices', (row) => transport[row]!, ddmin);
   for (let before = Infinity; state.kept.length < before && state.tried < limit;) {
     before = state.kept.length;

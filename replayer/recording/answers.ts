@@ -1,3 +1,4 @@
+import { queuePort } from '../../devices/models/console-format.ts';
 import { REC_TAG } from '../../trace/recording.ts';
 import type { RecordedUsed } from '../target.ts';
 import type { Recording } from './load.ts';
@@ -9,6 +10,7 @@ const EDID_SIZE_AT = 24;
 const EDID_AT = 32;
 /** Queue on which a multiport console tells the driver of its ports (VIRTIO 1.2, 5.3.2). */
 const CONTROL_RX = 2;
+const CONTROL_TX = 3;
 /** virtio_blk_req's type, and the bytes of its answer (VIRTIO 1.2, 5.2.6). */
 const BLK_T_GET_ID = 8;
 const BLK_ID_BYTES = 20;
@@ -72,6 +74,53 @@ export function portsOf(recording: Recording, transport: number): Port[] {
     }
   }
   return [...ports.values()].sort((a, b) => a.id - b.id);
+}
+
+/** Ports of a console with several whose queues are used, in the order of their ids. */
+export function portsInUse(recording: Recording, transport: number): { id: number; opened: boolean }[] {
+  const ports = new Map<number, { id: number; opened: boolean }>();
+  const opened = new Set<number>();
+  /** Control messages that the driver has put into memory, for the notify that follows. */
+  let messages: Uint8Array[] = [];
+  for (const batch of recording.batches) {
+    for (let i = 0; i < batch.length; i++) {
+      const tag = batch.tag[i]!;
+      if (tag === REC_TAG.MEMORY) {
+        if (batch.rest[i]!.includes('"why":"out"') && batch.payload(i).length === CONTROL_BYTES)
+          messages.push(batch.payload(i));
+        continue;
+      }
+      if (batch.transport[i] === transport && (tag === REC_TAG.NOTIFY || tag === REC_TAG.KICK)) {
+        const queue = batch.queue[i]!;
+        if (queue === CONTROL_TX) for (const message of messages) noteOpening(message, opened);
+        else if (isOutput(queue)) use(ports, queuePort(queue), true);
+      } else if (batch.transport[i] === transport && tag === REC_TAG.USED) {
+        for (const { queue } of parseUsed(batch.rest[i]!, transport, batch.step[i]!))
+          if (queue !== CONTROL_RX && queue % 2 === 0)
+            use(ports, queuePort(queue), opened.has(queuePort(queue)));
+      }
+      messages = [];
+    }
+  }
+  return [...ports.values()].sort((a, b) => a.id - b.id);
+}
+
+/** `opened` of a port is that of its first input. */
+function use(ports: Map<number, { id: number; opened: boolean }>, id: number, opened: boolean): void {
+  const port = ports.get(id);
+  if (port === undefined) ports.set(id, { id, opened });
+  else port.opened &&= opened;
+}
+
+function isOutput(queue: number): boolean {
+  return queue !== CONTROL_TX && queue % 2 === 1;
+}
+
+function noteOpening(message: Uint8Array, opened: Set<number>): void {
+  const view = new DataView(message.buffer, message.byteOffset, message.byteLength);
+  if (view.getUint16(4, true) !== PORT_OPEN) return;
+  if (view.getUint16(6, true) === 0) opened.delete(view.getUint32(0, true));
+  else opened.add(view.getUint32(0, true));
 }
 
 /** What a disk answered to GET_ID, without its status byte; '' if the driver did not ask. */

@@ -2,7 +2,7 @@ import { TraceError } from '../../trace/errors.ts';
 import { REC_TAG } from '../../trace/recording.ts';
 import { REG_CONFIG, REG_DEVICE_ID, VIRTIO_DEVICE_NAMES } from '../../trace/virtio-mmio.ts';
 import type { DeviceKind, DevicePlan } from '../target.ts';
-import { edidOf, portsOf } from './answers.ts';
+import { edidOf, portsInUse, portsOf } from './answers.ts';
 import type { Recording } from './load.ts';
 import { address } from './load.ts';
 import { slotAt } from './slots.ts';
@@ -139,10 +139,12 @@ function planOf(recording: Recording, transport: number, deviceId: number, seen:
   const has = (from: number, bytes: number): boolean =>
     seen.configSeen.subarray(from, from + bytes).every((byte) => byte === 1);
   if (kind === 'net' && has(0, MAC_BYTES)) plan.mac = seen.config.slice(0, MAC_BYTES);
-  if (kind === 'console' && (seen.offered[0] & CONSOLE_F_MULTIPORT) !== 0 && has(MAX_NR_PORTS_AT, 4)) {
+  if (kind === 'console' && (seen.offered[0] & CONSOLE_F_MULTIPORT) !== 0) {
+    const known = has(MAX_NR_PORTS_AT, 4);
     const told = portsOf(recording, transport);
-    plan.ports = new DataView(seen.config.buffer).getUint32(MAX_NR_PORTS_AT, true);
-    if (told.length > 0) plan.portList = told;
+    if (known) plan.ports = new DataView(seen.config.buffer).getUint32(MAX_NR_PORTS_AT, true);
+    if (known && told.length > 0) plan.portList = told;
+    if (told.length === 0) plan.portsInUse = portsInUse(recording, transport);
   }
   if (kind === 'gpu') {
     const edid = edidOf(recording, transport);

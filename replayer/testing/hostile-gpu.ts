@@ -27,7 +27,7 @@ const KINDS = [
 /** Widths, heights and places at which sums and products of 32 bits go over, and harmless ones. */
 const SIZES = [0, 1, 16, 64, 320, 0x4000, 0x8000, 0x8001, 0xffff_ffff];
 const B8G8R8X8 = 2;
-const BACKING_BYTES = 65_536;
+const BACKING_BYTES = 4096;
 
 /**
  * A driver that sends a GPU commands of odd sizes, by numbers that follow from `seed`; recorded with our device model,

@@ -1,5 +1,6 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { LatencyScale } from '../axis.ts';
 import { answer, detail, heatColumns, zoom, type Loaded } from '../data.ts';
 import { rowLow, type Heat } from '../engine/heat.ts';
 import type { Box } from '../engine/query.ts';
@@ -297,10 +298,13 @@ function zoomLatency(
   around: number,
   factor: number,
 ): void {
-  const at = (scale.top + scale.height - scale.y(around)) / scale.height;
-  const edge = (part: number): number =>
-    scale.ns(scale.top + scale.height * (1 - (at + (part - at) * factor)));
-  const [lo, hi] = [Math.max(scale.linear ? 0 : 1, edge(0)), edge(1)];
+  const { latency } = view.get();
+  const { top, height, linear } = scale;
+  const at = (top + height - scale.y(around)) / height;
+  // Of several steps in one frame each goes on from the one before, not from the picture.
+  const now = latency === null ? scale : new LatencyScale(latency.lo, latency.hi, top, height, linear);
+  const edge = (part: number): number => now.ns(top + height * (1 - (at + (part - at) * factor)));
+  const [lo, hi] = [Math.max(linear ? 0 : 1, edge(0)), edge(1)];
   if (factor > 1 && lo <= Math.max(1, min) && hi >= max) update({ latency: null });
   else if (hi - lo >= 16) update({ latency: { lo: Math.floor(lo), hi: Math.ceil(hi) } });
 }

@@ -122,6 +122,7 @@ function checkTable(table: Json, path: string): void {
     index(stage['preempted'], `${path}.plan.stages[${n}].preempted`, -1, preempted.length);
   }
   for (const end of ['totalFrom', 'totalTo']) index(plan[end], `${path}.plan.${end}`, 0, boundaries.length);
+  need(((table['sliceNs'] ?? 1) as number) > 0, `${path}.sliceNs`, 'a length');
   for (const n of ['spans', 'rows', 'slowest', 'weight']) {
     need(typeof table[n] === 'number', `${path}.${n}`, 'a number');
   }

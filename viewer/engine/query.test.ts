@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { collectSpans } from '../../analyzer/page/embed.ts';
-import { spansToArrow } from '../../analyzer/page/span-arrow.ts';
+import { cellsToArrow, spansToArrow } from '../../analyzer/page/span-arrow.ts';
 import { generateSpans, PLANS } from '../testing/generated.ts';
 import { run, type Query } from './query.ts';
-import { readSpanTable, type SpanTable } from './table.ts';
+import { readCells, readSpanTable, type SpanTable } from './table.ts';
 
 const DURATION = 12e9;
 
@@ -27,6 +27,34 @@ const table = tableOf(30_000);
 const usable = [...table.usable.keys()].filter((i) => table.usable[i] === 1);
 
 describe('run', () => {
+  it('counts all spans in heatmap and overview of a sample, until a slice is wider than a column', () => {
+    const spans = collectSpans({ plan: PLANS.mmio, batches: generateSpans('mmio', 30_000) }, 2000);
+    const { columns, weight } = spans.take();
+    const sample = readSpanTable(spansToArrow(PLANS.mmio, columns, weight), spans.table);
+    sample.cells = readCells(cellsToArrow(spans.cells!.take()), spans.table);
+    for (const groups of [[], ['0'], ['0:80', '1']]) {
+      const whole = run(table, DURATION, { ...everything, groups });
+      const { heat, overview } = run(sample, DURATION, { ...everything, groups });
+      expect(heat.marginal).toEqual(whole.heat.marginal);
+      expect(heat.shown).toBe(whole.heat.shown);
+      expect(Math.max(...overview.max.map((v) => v ?? 0))).toBe(
+        Math.max(...whole.overview.max.map((v) => v ?? 0)),
+      );
+      // A span is at most half a slice from where it is counted.
+      const margin = 2 * (spans.cells!.sliceNs / (DURATION / overview.count.length) + 1);
+      const upTo = (counts: Float64Array, k: number): number =>
+        counts.subarray(0, k).reduce((a, b) => a + b, 0);
+      const k = 240;
+      expect(upTo(overview.count, k)).toBeGreaterThanOrEqual(
+        upTo(whole.overview.count, k - Math.ceil(margin)),
+      );
+      expect(upTo(overview.count, k)).toBeLessThanOrEqual(upTo(whole.overview.count, k + Math.ceil(margin)));
+    }
+    const narrow = { ...everything, window: { lo: 5e9, hi: 5e9 + 20 * spans.cells!.sliceNs } };
+    const rows = run(sample, DURATION, narrow).heat;
+    expect(rows.shown).toBe(run({ ...sample, cells: null }, DURATION, narrow).heat.shown);
+  });
+
   it('counts every usable span once in heatmap, overview, groups and flame frames', () => {
     const { heat, overview, selection } = run(table, DURATION, everything);
     const sum = (list: Iterable<number>): number => [...list].reduce((a, b) => a + b, 0);

@@ -104,12 +104,28 @@ const OVERVIEW_SLICES = 480;
 
 export function run(table: SpanTable, duration: number, query: Query): Answer {
   const allowed = allowedGroups(table.groups, query.groups);
-  const { lo, hi } = query.window;
+  const cells = table.cells ?? table;
   return {
-    heat: heatmap(table, query, allowed, lowerBound(table.start, lo), lowerBound(table.start, hi)),
+    heat: heat(table, query, allowed),
     selection: select(table, query, allowed, duration),
-    overview: overview(table, duration, allowed),
+    overview: overview(cells, duration, allowedGroups(cells.groups, query.groups)),
   };
+}
+
+const MIN_SLICES = 100;
+
+/** From all spans where the page holds their counts finely enough, else from its rows. */
+function heat(table: SpanTable, query: Query, allowed: Uint8Array): Heat {
+  const { lo, hi } = query.window;
+  const slices = Math.floor((hi - lo) / (table.meta.sliceNs ?? Infinity));
+  const { cells } = table;
+  const of = (from: SpanTable, groups: Uint8Array, columns: number): Heat =>
+    heatmap(from, { ...query, columns }, groups, lowerBound(from.start, lo), lowerBound(from.start, hi));
+  if (cells === null || query.latency !== null || query.linear || slices < MIN_SLICES)
+    return of(table, allowed, query.columns);
+  // As many slices in each column: else some would be darker.
+  const columns = Math.floor(slices / Math.ceil(slices / query.columns));
+  return of(cells, allowedGroups(cells.groups, query.groups), columns);
 }
 
 function allowedGroups(groups: readonly Group[], chosen: readonly string[]): Uint8Array {

@@ -39,6 +39,8 @@ export interface SpanTable {
   usable: Uint8Array;
   groupOf: Uint32Array;
   groups: Group[];
+  /** Of a sample: all spans, those of a slice of time and a bin of latency in one row, `weight` of them. */
+  cells: SpanTable | null;
 }
 
 /** Flags that keep a span out of every figure (trace/spans.ts). */
@@ -70,6 +72,7 @@ export function readSpanTable(bytes: Uint8Array, meta: PageTable): SpanTable {
     usable: new Uint8Array(rows),
     groupOf: new Uint32Array(rows),
     groups: [],
+    cells: null,
   };
   for (let i = 0; i < rows; i++) {
     table.usable[i] = !Number.isNaN(table.total[i]!) && (table.flags[i]! & UNUSABLE) === 0 ? 1 : 0;
@@ -115,7 +118,30 @@ export function emptyTable(family: SpanFamily): SpanTable {
     usable: bytes,
     groupOf: words,
     groups: [],
+    cells: null,
   };
+}
+
+/** Cells (analyzer/page/page-cells.ts) as a table of which only these columns are there: enough for heatmap and overview. */
+export function readCells(bytes: Uint8Array, meta: PageTable): SpanTable {
+  const { rows, columns: arrow } = arrowColumns(bytes);
+  const cells: SpanTable = {
+    ...emptyTable(meta.family),
+    plan: meta.plan,
+    meta,
+    rows,
+    start: column(arrow, SPAN_COLUMNS.start, Float64Array),
+    total: column(arrow, SPAN_COLUMNS.total, Float64Array),
+    device: column(arrow, SPAN_COLUMNS.device, Uint16Array),
+    key: column(arrow, SPAN_COLUMNS.key, Uint32Array),
+    dir: column(arrow, SPAN_COLUMNS.dir, Uint8Array),
+    weight: column(arrow, SPAN_COLUMNS.weight, Float32Array),
+    usable: new Uint8Array(rows).fill(1),
+    groupOf: new Uint32Array(rows),
+    groups: [],
+  };
+  groupRows(cells);
+  return cells;
 }
 
 type ColumnClass<T> = new (length: number) => T;

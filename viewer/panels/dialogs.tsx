@@ -99,7 +99,9 @@ function Ask(): JSX.Element | null {
             }}
           />
         </label>
-        <button type="submit">OK</button>
+        <button type="submit" class="plain">
+          OK
+        </button>
         <p role="alert" class="wrong">
           {wrong}
         </p>

@@ -1,3 +1,4 @@
+import { NET_F_OFFLOADS_HIGH, NET_F_OFFLOADS_LOW } from '../../../devices/models/net-format.ts';
 import { TraceError } from '../../../trace/errors.ts';
 import type { DeviceKind, DevicePlan, ReplaySetup } from '../../target.ts';
 import { DEVICE_TYPES, monitorArguments, type Capabilities } from './capabilities.ts';
@@ -156,7 +157,24 @@ export function deviceId(plan: DevicePlan): string {
   return `${plan.kind}${plan.transport}`;
 }
 
-export function consolePorts(plan: DevicePlan): NonNullable<DevicePlan['portList']> {
-  if (plan.portList !== undefined && plan.portList.length > 0) return plan.portList;
-  return [{ id: 0, console: true, name: '' }];
+export function consolePorts({ portList, portsInUse }: DevicePlan): NonNullable<DevicePlan['portList']> {
+  if (portList !== undefined && portList.length > 0) return portList;
+  // QEMU takes none but a console for port 0.
+  const others = (portsInUse ?? []).filter(({ id }) => id > 0);
+  return [{ id: 0, console: true, name: '' }, ...others.map(({ id }) => ({ id, console: false, name: '' }))];
+}
+
+/** Throws E_NOT_REPLAYABLE if a network card offered what QEMU's has only with a host interface, and that counts. */
+export function checkOffloads({ kind, transport, offered }: DevicePlan, ignore: readonly string[]): void {
+  if (kind !== 'net' || offered === undefined) return;
+  const lacking = [
+    ...((offered[0] & NET_F_OFFLOADS_LOW) !== 0 ? ['net-header'] : []),
+    ...((offered[1] & NET_F_OFFLOADS_HIGH) !== 0 ? ['register:DeviceFeatures'] : []),
+  ].filter((policy) => !ignore.includes(policy));
+  if (lacking.length === 0) return;
+  throw new TraceError(
+    'E_NOT_REPLAYABLE',
+    `transport ${transport} is a network card that left checksums and segmentation to a host interface (tap), which QEMU's stream network cannot`,
+    { expected: `--model builtin, or --ignore ${lacking.join(',')} to have all else compared` },
+  );
 }

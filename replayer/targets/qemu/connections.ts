@@ -36,7 +36,7 @@ export class Connections {
         const ports = this.ports.get(transport) ?? new Map<number, PortPeer>();
         ports.set(port, new PortPeer(socket));
         this.ports.set(transport, ports);
-        this.outside.set(transport, new ConsoleOutside(ports));
+        this.outside.set(transport, new ConsoleOutside(ports, plan));
         break;
       }
       case 'gpu':

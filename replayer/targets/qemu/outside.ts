@@ -1,5 +1,6 @@
 import { queuePort } from '../../../devices/models/console-format.ts';
 import { NET_F_MRG_RXBUF } from '../../../devices/models/net-format.ts';
+import { TraceError } from '../../../trace/errors.ts';
 import type { DevicePlan, RecordedElement, RecordedUsed } from '../../target.ts';
 import { NBD_CMD } from '../nbd/protocol.ts';
 import type { HeldRequest, NbdServer } from '../nbd/server.ts';
@@ -110,15 +111,24 @@ export class NetOutside implements Outside {
 /** Input is typed one used element at a time, so that it is cut as it was. */
 export class ConsoleOutside implements Outside {
   private readonly ports: ReadonlyMap<number, PortPeer>;
+  private readonly plan: DevicePlan;
 
-  constructor(ports: ReadonlyMap<number, PortPeer>) {
+  constructor(ports: ReadonlyMap<number, PortPeer>, plan: DevicePlan) {
     this.ports = ports;
+    this.plan = plan;
   }
 
   async used({ queue, elements }: RecordedUsed, appeared: Appeared): Promise<boolean> {
     // Queues 2 and 3 are the control queues, of the others the even ones receive (VIRTIO 1.2, 5.3.2).
     if (queue === 2 || queue % 2 !== 0) return appeared(elements.length);
-    const port = this.ports.get(queuePort(queue));
+    const id = queuePort(queue);
+    if (this.plan.portsInUse?.find((port) => port.id === id)?.opened === false)
+      throw new TraceError(
+        'E_NOT_REPLAYABLE',
+        `input came to port ${id} of the console in transport ${this.plan.transport}, which the guest had opened before the recording began: QEMU cannot be told of that`,
+        { expected: '--model builtin, or a recording in which its driver sets it up' },
+      );
+    const port = this.ports.get(id);
     for (const element of elements) {
       port?.type(writtenBytes(element));
       if (!(await appeared(1))) return false;

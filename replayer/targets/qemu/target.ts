@@ -39,6 +39,8 @@ export const qemuTarget =
 const QUEUE_NOTIFY = 0x50;
 const STATUS = 0x70;
 const OFFSET_MASK = virt.VIRT_TRANSPORT_BYTES - 1;
+/** Index of a used ring in which nothing is. */
+const NO_INDEX = new Uint8Array(2);
 /** Least time for starting QEMU on a busy machine. Milliseconds. */
 const START_MS = 10_000;
 /** Looks at a used ring without a pause in between, then one a millisecond. */
@@ -60,6 +62,8 @@ export class QemuTarget implements ReplayTarget {
   private readonly gpus = new Set<number>();
   /** By transport: 1 if the target must look at its writes. */
   private readonly watched = new Uint8Array(virt.VIRT_TRANSPORTS);
+  /** By transport: used rings (split) that were looked at since its last reset. */
+  private readonly rings = new Map<number, Set<number>>();
   /** Called when QEMU ends: those who wait for it. */
   private readonly waiting = new Set<() => void>();
   /**
@@ -95,6 +99,8 @@ export class QemuTarget implements ReplayTarget {
           'E_NOT_REPLAYABLE',
           `transport ${transport} is a disk, and its start image is not known`,
         );
+    for (const plan of this.setup.devices)
+      if (this.options.swap?.has(plan.transport) !== true) virt.checkOffloads(plan, this.setup.ignore ?? []);
     const binary = this.options.binary ?? defaultBinary();
     const limit = Math.max(START_MS, this.setup.timeoutMs);
     const found = await capabilities(binary, limit);
@@ -129,7 +135,7 @@ export class QemuTarget implements ReplayTarget {
     });
     for (const { kind, transport } of this.setup.devices) {
       if (kind === 'gpu') this.gpus.add(transport);
-      if (kind !== 'console') this.watched[transport] = 1;
+      this.watched[transport] = 1;
     }
     for (const [i, peer] of peers.entries()) {
       const plan = this.setup.devices.find(({ transport }) => transport === peer.transport)!;
@@ -204,6 +210,10 @@ export class QemuTarget implements ReplayTarget {
     const done = this.ends.disks.get(transport)?.letThrough();
     this.qtest.write(step, place, size, 0, 0);
     if (done !== undefined) void this.qtest.command('endianness').then(done);
+    // A driver clears a ring before it hands it out again, which nobody recorded: what was used before the reset must
+    // not be taken for what is to be used after it.
+    for (const ring of this.rings.get(transport) ?? []) this.qtest.memory(ring + 2, NO_INDEX);
+    this.rings.delete(transport);
   }
 
   /** The recorded address on this machine. */
@@ -226,6 +236,11 @@ export class QemuTarget implements ReplayTarget {
     await this.flush();
     const { ring, elements } = used;
     if (!this.ram!.holds(ring, watchedBytes(used))) throw this.noRam(ring, watchedBytes(used));
+    if (used.packed !== true) {
+      const rings = this.rings.get(used.transport);
+      if (rings === undefined) this.rings.set(used.transport, new Set([ring]));
+      else rings.add(ring);
+    }
     let reached = 0;
     const outside = this.ends.outside.get(used.transport);
     const there =
