@@ -47,6 +47,7 @@ describe.skipIf(chromiumPath === undefined)('the heatmap of the page', () => {
     const [low, high] = await hashPart(page, 'y');
     expect(high! / low!).toBeLessThan(made.report.mmio!.total!.max_ns! / 20_000);
     // Zooming the picture chooses nothing: the figures are those of the time shown.
+    await page.waitForSelector('#ladder-table th:has-text("selection")');
     const p50 = await ladder(page, 'p50');
     await page.mouse.wheel(0, 900);
     await page.keyboard.up('Alt');
@@ -54,6 +55,7 @@ describe.skipIf(chromiumPath === undefined)('the heatmap of the page', () => {
     expect(await ladder(page, 'p50')).toBe(p50);
     await page.mouse.wheel(0, 900);
     await without(page, 'w');
+    await page.waitForSelector('#ladder-table th:has-text("selection")', { state: 'detached' });
     expect(await ladder(page, 'p50')).toBe(made.report.mmio!.total!.p50_ns);
     expect(faults).toEqual([]);
     await page.context().close();

@@ -52,7 +52,7 @@ const faultsOf = (page: Page): Promise<string[]> =>
 describe.skipIf(chromiumPath === undefined)('tables at every width', () => {
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), 'ioreq-widths-'));
-    const devices = ['blk', 'net', 'console'] as const;
+    const devices: ('blk' | 'net' | 'console')[] = ['blk', 'net', 'console'];
     generateScenario({ seed: 5, ioreqs: 800, patched: true, vcpus: 2, hogs: 1, devices }, join(dir, 'raw'));
     const made = await pageTables(join(dir, 'raw'), join(dir, 'trace'));
     file = join(dir, 'page.html');

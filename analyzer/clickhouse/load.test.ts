@@ -144,7 +144,7 @@ describe.skipIf(missing !== undefined)('a trace in a ClickHouse database', () =>
         const own = await startClickHouse();
         try {
           const dir = join(folder, 'large');
-          await writeLargeTrace(dir, { events: 3.5e6, patched: true });
+          await writeLargeTrace(dir, { events: 2.5e6 });
           const trace = openTrace(dir);
           const retries: string[] = [];
           const server = await connect(addressOf('killed', own), {
@@ -226,7 +226,7 @@ describe.skipIf(missing !== undefined)('traces on a cluster', () => {
     const server = await connect(address);
     const other = await connect(addressOf('spread', two));
     const options = loadOptions({ cluster: CLUSTER });
-    for (const name of ['A2', 'F1']) {
+    for (const name of ['A2']) {
       await withTrace(name, async (trace) => {
         const { id } = await loadTrace(server, trace, options);
         expect((await loadTrace(server, trace, options)).already).toBe(true);
@@ -254,5 +254,5 @@ describe.skipIf(missing !== undefined)('traces on a cluster', () => {
     });
     await server.close();
     await other.close();
-  }, 120_000);
+  }, 180_000);
 });

@@ -26,7 +26,7 @@ function byMap(sliceNs: number): Map<string, { n: number; max: number }> {
 }
 
 describe('PageCells', () => {
-  it.each([200, 3000, 40_000])('counts all spans in at most %d cells, by slice, group and bin', (limit) => {
+  it.each([600, 3000, 40_000])('counts all spans in at most %d cells, by slice, group and bin', (limit) => {
     const cells = new PageCells(limit);
     for (const batch of batches) cells.add(batch);
     const taken = cells.take();

@@ -8,6 +8,7 @@ import { address } from './load.ts';
 import { slotAt } from './slots.ts';
 
 const REG_VERSION = 0x004;
+const REG_VENDOR_ID = 0x00c;
 const REG_DEVICE_FEATURES = 0x010;
 const REG_DEVICE_FEATURES_SEL = 0x014;
 const REG_QUEUE_NUM_MAX = 0x034;
@@ -23,6 +24,8 @@ const MAX_NR_PORTS_AT = 4;
 interface Seen {
   deviceId: number;
   version: number;
+  /** Something was done with it beyond looking what it is. */
+  inUse: boolean;
   featuresSel: number;
   offered: [number, number];
   offeredSeen: number;
@@ -50,7 +53,9 @@ export function planDevices(recording: Recording): DevicePlans {
     const base = recording.layout.base + transport * 0x200;
     const named = recording.named.find((device) => device.base === base);
     const deviceId = seen.deviceId >= 0 ? seen.deviceId : idOf(named?.kind);
-    if (deviceId === 0) plans.empty.push(transport);
+    if (deviceId === 0 && seen.deviceId < 0 && seen.inUse)
+      plans.unserved.push({ transport, what: 'device whose set-up was not recorded' });
+    else if (deviceId === 0) plans.empty.push(transport);
     else if (KINDS[deviceId] === undefined)
       plans.unserved.push({ transport, what: named?.kind ?? typeName(deviceId) });
     else plans.devices.push(planOf(recording, transport, deviceId, seen));
@@ -83,6 +88,7 @@ function scan(recording: Recording): Map<number, Seen> {
       }
       const offset = at - recording.layout.base - slot * 0x200;
       const value = batch.value[2 * i]!;
+      last.inUse ||= tag === REC_TAG.WRITE || offset > REG_VENDOR_ID;
       if (tag === REC_TAG.WRITE) {
         if (offset === REG_DEVICE_FEATURES_SEL) last.featuresSel = value;
       } else if (offset >= REG_CONFIG) {
@@ -112,6 +118,7 @@ function nothingSeen(): Seen {
   return {
     deviceId: -1,
     version: -1,
+    inUse: false,
     featuresSel: 0,
     offered: [0, 0],
     offeredSeen: 0,

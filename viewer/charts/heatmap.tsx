@@ -206,8 +206,7 @@ export function Heatmap({ loaded, children }: { loaded: Loaded; children?: Compo
         <p class="readout" id="heat-readout" aria-live="polite">
           {cursor === null || heat === null || frame === null ? (
             <span class="hint">
-              Drag a box to look into it · Shift-drag: time only · wheel: zoom · Alt-wheel: zoom latency ·
-              double click: all
+              Drag: a box · Shift-drag: time only · wheel: zoom (Alt: latency) · double click: all
             </span>
           ) : (
             readout(loaded, heat, frame, cursor, FAMILY_UNIT[state.family])

@@ -1,3 +1,4 @@
+import { quantileInterval } from '../../analyzer/stats/interval.ts';
 import { distribution } from './quantiles.ts';
 import { frames, type Frame } from './query.ts';
 import type { Group, SpanTable } from './table.ts';
@@ -24,7 +25,6 @@ export interface FamilyFigures {
   frames: Frame[];
 }
 
-const Z = 1.96;
 const Q = 0.99;
 
 /**
@@ -50,18 +50,10 @@ function figures(table: SpanTable, group: Group | null, rows: readonly number[])
   const { weight } = table;
   const weights = weight === null ? null : Float32Array.from(rows, (i) => weight[i]!);
   const n = weights === null ? rows.length : weights.reduce((a, b) => a + b, 0);
-  // Ranks between which a quantile lies, as fractions.
-  const around = (q: number): number[] => {
-    const half = Z * Math.sqrt((q * (1 - q)) / Math.max(1, n));
-    return [q - half, q + half];
-  };
-  const ends = [...around(Q), ...around(0.5)];
-  const d = distribution(values, rows.length, weights, [
-    0.5,
-    Q,
-    ...ends.map((q) => Math.min(1, Math.max(0, q))),
-  ]);
-  const end = (k: number): number => (ends[k]! > 0 && ends[k]! < 1 - 1 / (2 * n) ? d.at[2 + k]! : NaN);
+  const ends = [...quantileInterval(Q, n), ...quantileInterval(0.5, n)];
+  const known = ends.map((q) => (Number.isNaN(q) ? 0 : q));
+  const d = distribution(values, rows.length, weights, [0.5, Q, ...known]);
+  const end = (k: number): number => (Number.isNaN(ends[k]!) ? NaN : d.at[2 + k]!);
   return {
     group,
     count: d.count,

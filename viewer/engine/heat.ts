@@ -1,6 +1,13 @@
 import { binLow, binOf, OCTAVES } from './bins.ts';
-import type { Query } from './query.ts';
 import type { SpanTable } from './table.ts';
+
+/** What of a query the heatmap takes (query.ts says what each is). */
+export interface HeatQuery {
+  window: { lo: number; hi: number };
+  columns: number;
+  latency: { lo: number; hi: number } | null;
+  linear: boolean;
+}
 
 /** Counts of spans in cells of time and latency. */
 export interface Heat {
@@ -42,7 +49,7 @@ export function rowLow(heat: Heat, row: number): number {
 /** Rows `first` to `end - 1` of the table lie in the time shown. */
 export function heatmap(
   table: SpanTable,
-  query: Query,
+  query: HeatQuery,
   allowed: Uint8Array,
   first: number,
   end: number,
@@ -89,7 +96,7 @@ export function heatmap(
 type Axis = Pick<Heat, 'rows' | 'linear' | 'subBits' | 'firstBin' | 'lo' | 'hi'>;
 
 /** The latency axis is that of the whole family, or the part asked for: it stands still while one filters and zooms. */
-function axisOf({ rows: n, usable, total }: SpanTable, { latency, linear }: Query): Axis {
+function axisOf({ rows: n, usable, total }: SpanTable, { latency, linear }: HeatQuery): Axis {
   let least = Infinity;
   let most = 1;
   for (let i = 0; i < n; i++) {
