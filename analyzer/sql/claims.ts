@@ -1,7 +1,7 @@
 import { K } from '../../trace/events.ts';
 import type { SqlFacts, SqlSource } from './facts.ts';
 import { deliveries } from './injections.ts';
-import { raises } from './interrupts.ts';
+import { raises } from './raises.ts';
 import type { Params } from './params.ts';
 import { refuseIf } from './params.ts';
 import { sourceRows } from './source-rows.ts';

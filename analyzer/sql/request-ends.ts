@@ -2,7 +2,7 @@ import { K } from '../../trace/events.ts';
 import { REG_INTERRUPT_STATUS } from '../../trace/virtio-mmio.ts';
 import { tells } from './dom0-side.ts';
 import type { SqlFacts, SqlSource } from './facts.ts';
-import { raises } from './interrupts.ts';
+import { raises } from './raises.ts';
 import type { Params } from './params.ts';
 import { refuseIf } from './params.ts';
 import { NEVER, queueRows, shows } from './request-rows.ts';
