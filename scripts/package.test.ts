@@ -67,7 +67,7 @@ describe.skipIf(!built)('the npm package', () => {
 
   it('holds no source, test, capture, native code or engine', () => {
     const kinds =
-      /^(dist\/.*\.(js|mjs|txt|html|json)|docs\/.*\.(md|txt|png)|LICENSE|README\.md|package\.json)$/;
+      /^(dist\/.*\.(js|mjs|txt|html|json)|dist\/man\/.*\.1|docs\/.*\.(md|txt|png)|LICENSE|README\.md|package\.json)$/;
     expect(paths.filter((path) => !kinds.test(path))).toEqual([]);
     expect(paths.filter((path) => /\.test\.|fixtures|captures\/|bench|clickhouse/i.test(path))).toEqual([]);
     // ELF, WebAssembly, PE
