@@ -5,28 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Report } from '../../analyzer/report/document.ts';
 import type { TruthReport } from '../../analyzer/truth/document.ts';
-import { run } from '../run.ts';
+import { trace } from '../testing/command-line.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 let scratch: string;
-
-interface Ran {
-  code: number;
-  out: string;
-  err: string;
-}
-
-async function trace(...args: string[]): Promise<Ran> {
-  const ran = { code: 0, out: '', err: '' };
-  ran.code = await run(args, {
-    stdout: (text) => (ran.out += text),
-    stderr: (text) => (ran.err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return ran;
-}
 
 /** P1: with trace points in Xen; A2: without. */
 beforeAll(async () => {

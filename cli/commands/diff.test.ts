@@ -7,7 +7,7 @@ import type { Diff } from '../../analyzer/compare/diff.ts';
 import type { Report } from '../../analyzer/report/document.ts';
 import type { ClickHouseServer } from '../../fixtures/clickhouse/server.ts';
 import { clickhouseMissing, startClickHouse } from '../../fixtures/clickhouse/server.ts';
-import { run } from '../run.ts';
+import { trace } from '../testing/command-line.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 let scratch: string;
@@ -26,24 +26,6 @@ beforeAll(async () => {
 afterAll(() => {
   rmSync(scratch, { recursive: true, force: true });
 });
-
-interface Ran {
-  code: number;
-  out: string;
-  err: string;
-}
-
-async function trace(...args: string[]): Promise<Ran> {
-  const ran = { code: 0, out: '', err: '' };
-  ran.code = await run(args, {
-    stdout: (text) => (ran.out += text),
-    stderr: (text) => (ran.err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return ran;
-}
 
 async function report(dir: string, ...args: string[]): Promise<string> {
   return (await trace('analyze', dir, '--json', ...args)).out;

@@ -16,7 +16,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Report } from '../../analyzer/report/document.ts';
 import { clickhouseMissing, installedClickHouse } from '../../fixtures/clickhouse/server.ts';
 import { writeSmallTrace } from '../../fixtures/small-trace.ts';
-import { run } from '../run.ts';
+import type { Ran } from '../testing/command-line.ts';
+import { traceIn } from '../testing/command-line.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 let scratch: string;
@@ -34,25 +35,9 @@ afterAll(() => {
   rmSync(scratch, { recursive: true, force: true });
 });
 
-interface Ran {
-  code: number;
-  out: string;
-  err: string;
-}
-
 const ENV: Record<string, string> = {};
 
-async function trace(...args: string[]): Promise<Ran> {
-  const ran = { code: 0, out: '', err: '' };
-  ran.code = await run(args, {
-    stdout: (text) => (ran.out += text),
-    stderr: (text) => (ran.err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: ENV,
-  });
-  return ran;
-}
+const trace = (...args: string[]): Promise<Ran> => traceIn(ENV, ...args);
 
 /** P1 under another name of its device. */
 function renamed(name: string): string {

@@ -3,43 +3,27 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withFolder, withTrace } from '../../analyzer/clickhouse/testing/on-server.ts';
 import type { ClickHouseServer } from '../../fixtures/clickhouse/server.ts';
 import { clickhouseMissing, startClickHouse } from '../../fixtures/clickhouse/server.ts';
-import { run } from '../run.ts';
+import { traceIn } from '../testing/command-line.ts';
 
 const missing = clickhouseMissing();
 if (missing !== undefined) console.warn(`skipped: ${missing}`);
-
-async function trace(
-  env: Record<string, string>,
-  ...args: string[]
-): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await run(args, {
-    stdout: (text) => (out += text),
-    stderr: (text) => (err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env,
-  });
-  return { code, out, err };
-}
 
 describe('trace load, where it cannot', () => {
   it('says so in one line, and what the exit code is', () =>
     withFolder(async (folder) => {
       const url = 'clickhouse://u:s3cret@127.0.0.1:1/db';
-      const nowhere = await trace({}, 'load', join(folder, 'none'), '--clickhouse', url);
+      const nowhere = await traceIn({}, 'load', join(folder, 'none'), '--clickhouse', url);
       expect([nowhere.code, nowhere.err]).toEqual([4, `trace: E_NOT_FOUND: ${folder}/none: no such trace\n`]);
-      const label = await trace({}, 'load', folder, '--clickhouse', url, '--label', 'no value');
+      const label = await traceIn({}, 'load', folder, '--clickhouse', url, '--label', 'no value');
       expect([label.code, label.err.split('\n').length]).toEqual([2, 2]);
-      const figure = await trace({}, 'trend', '--clickhouse', url, '--of', 'mmio.p98', '--by', 'build');
+      const figure = await traceIn({}, 'trend', '--clickhouse', url, '--of', 'mmio.p98', '--by', 'build');
       expect([figure.code, figure.err.split('\n').length]).toEqual([2, 2]);
-      const gone = await trace({}, 'analyze', `${url}/0123456789abcdef`);
+      const gone = await traceIn({}, 'analyze', `${url}/0123456789abcdef`);
       expect([gone.code, gone.err]).toEqual([
         8,
         'trace: E_SERVER: clickhouse://127.0.0.1:1/db: cannot be reached: nobody listens there\n',
       ]);
-      const where = await trace({}, 'analyze', folder, '--where', 'x = 1');
+      const where = await traceIn({}, 'analyze', folder, '--where', 'x = 1');
       expect([where.code, /^trace: E_USAGE: --where is for traces in a database/.test(where.err)]).toEqual([
         2,
         true,
@@ -63,7 +47,7 @@ describe.skipIf(missing !== undefined)('trace load, analyze and trend', () => {
           IOREQ_TRACE_CLICKHOUSE_PASSWORD: clickhouse.password,
         };
         const url = `clickhouse://${new URL(clickhouse.url).host}/farm`;
-        const load = await trace(
+        const load = await traceIn(
           env,
           'load',
           dir,
@@ -76,12 +60,12 @@ describe.skipIf(missing !== undefined)('trace load, analyze and trend', () => {
         );
         expect([load.code, load.err]).toEqual([0, expect.not.stringContaining('E_')]);
         const [name] = /^clickhouse:\/\/\S+\/farm\/[0-9a-f]{16}/.exec(load.out)!;
-        const again = await trace(env, 'load', dir, '--clickhouse', url);
+        const again = await traceIn(env, 'load', dir, '--clickhouse', url);
         expect(again.out).toBe(`${name}: is there already, whole; nothing was sent\n`);
-        const report = await trace(env, 'analyze', name);
-        const local = await trace(env, 'analyze', dir);
+        const report = await traceIn(env, 'analyze', name);
+        const local = await traceIn(env, 'analyze', dir);
         expect(report.out.split('\n').slice(1)).toEqual(local.out.split('\n').slice(1));
-        const json = await trace(
+        const json = await traceIn(
           env,
           'trend',
           '--clickhouse',
@@ -97,7 +81,7 @@ describe.skipIf(missing !== undefined)('trace load, analyze and trend', () => {
           groups: [{ value: "it's 1" }],
           changes: [],
         });
-        const trend = await trace(
+        const trend = await traceIn(
           env,
           'trend',
           '--clickhouse',
@@ -110,9 +94,9 @@ describe.skipIf(missing !== undefined)('trace load, analyze and trend', () => {
           'blk0',
         );
         expect(trend.out).toMatch(/^mmio\.p50 of blk0 by board\nboard .*\na=b +1 +\d+ /);
-        const other = await trace(env, 'analyze', `${url}/0123456789abcdef`);
+        const other = await traceIn(env, 'analyze', `${url}/0123456789abcdef`);
         expect([other.code, other.err.split('\n').length]).toEqual([3, 2]);
-        const wrong = await trace(
+        const wrong = await traceIn(
           { ...env, IOREQ_TRACE_CLICKHOUSE_PASSWORD: 'not it' },
           'load',
           dir,

@@ -11,7 +11,7 @@ import type { ProbeRow } from '../output/probe-table.ts';
 import type { PointsLook } from '../output/probe-table.ts';
 import { domainRows, hostRows, probeTable, recorderRows, viewRows } from '../output/probe-table.ts';
 import { styleFor } from '../output/style.ts';
-import { run } from '../run.ts';
+import { trace } from '../testing/command-line.ts';
 
 const ANSWER = readFileSync(new URL('../../fixtures/live-host/answer.txt', import.meta.url), 'utf8');
 const REAL = parseSections(ANSWER.replaceAll('\u2400', '\0'), 'MARKER');
@@ -24,19 +24,6 @@ afterEach(() => {
 afterAll(() => {
   rmSync(work, { recursive: true, force: true });
 });
-
-async function trace(...args: string[]): Promise<{ exit: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const exit = await run(args, {
-    stdout: (text) => (out += text),
-    stderr: (text) => (err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return { exit, out, err };
-}
 
 /** All rows about domain 1 of a host that answered so. */
 function rowsOf(sections: Sections): ProbeRow[] {
@@ -139,8 +126,8 @@ describe('trace probe', () => {
   it.skipIf(existsSync('/sys/hypervisor/version'))(
     'says on a machine without Xen that it is none',
     async () => {
-      const { exit, out, err } = await trace('probe', '--domid', '1');
-      expect([exit, err]).toEqual([6, '']);
+      const { code, out, err } = await trace('probe', '--domid', '1');
+      expect([code, err]).toEqual([6, '']);
       expect(out).toMatch(/^host +no +this host /m);
       expect(out).toMatch(/^Recording is not possible: E_HOST: /m);
     },
@@ -163,7 +150,7 @@ describe('trace probe', () => {
     const host = await trace('probe');
     expect(host.out).toMatch(/^domain 1 +yes +g1, 2 vCPUs, blocked$/m);
     const none = await trace('probe', '--domain', 'g\u001b2');
-    expect(none.exit).toBe(6);
+    expect(none.code).toBe(6);
     expect(none.out).toMatch(/^domain +no +the host has no domain .*there are 1 \("g1"\)$/m);
     expect(none.out).not.toContain('\u001b');
     const json = JSON.parse((await trace('probe', '--domid', 'g1', '--json')).out) as Record<string, unknown>;
@@ -173,8 +160,8 @@ describe('trace probe', () => {
   });
 
   it('says in one row why a host cannot be reached', async () => {
-    const { exit, out } = await trace('probe', '--host', 'ssh://no-such-host.invalid');
-    expect(exit).toBe(6);
+    const { code, out } = await trace('probe', '--host', 'ssh://no-such-host.invalid');
+    expect(code).toBe(6);
     expect(out).toMatch(/^host +no +there is no host no-such-host\.invalid/m);
     const json = JSON.parse(
       (await trace('probe', '--json', '--host', 'ssh://no-such-host.invalid')).out,
@@ -183,7 +170,7 @@ describe('trace probe', () => {
   });
 
   it('refuses a wrong command line', async () => {
-    expect((await trace('probe', '--host', 'board')).exit).toBe(2);
+    expect((await trace('probe', '--host', 'board')).code).toBe(2);
     expect((await trace('probe', '--domid', '1', '--domain', 'g1')).err).toMatch(
       /^trace: E_USAGE: --domid and --domain/,
     );

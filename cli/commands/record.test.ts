@@ -7,25 +7,13 @@ import { planRecording } from '../../collector/probes/plan.ts';
 import { thisHost, whyNoTracing } from '../../fixtures/this-host.ts';
 import { planText } from '../output/plan-text.ts';
 import { styleFor } from '../output/style.ts';
-import { run } from '../run.ts';
+import { trace } from '../testing/command-line.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'ioreq-record-cli-'));
 const out = join(work, 'out');
 afterAll(() => {
   rmSync(work, { recursive: true, force: true });
 });
-
-async function trace(...args: string[]): Promise<{ exit: number; out: string; err: string }> {
-  const ran = { exit: 0, out: '', err: '' };
-  ran.exit = await run(['record', ...args], {
-    stdout: (text) => (ran.out += text),
-    stderr: (text) => (ran.err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return ran;
-}
 
 const isDom0 = existsSync('/proc/xen/capabilities') || existsSync('/sys/hypervisor/type');
 if (isDom0) console.warn('SKIPPED: what `trace record` says where there is no Xen: this machine has one');
@@ -53,8 +41,8 @@ describe('trace record', () => {
     ['the host to reach is not written as a host is', ['--domid', '1', '--host', 'root@board']],
     ["unknown option '--uprobes'", ['--uprobes']],
   ])('refuses what is written wrongly: %s', async (message, args) => {
-    const { exit, err, out: printed } = await trace(...args, '-o', out);
-    expect([exit, printed]).toEqual([2, '']);
+    const { code, err, out: printed } = await trace('record', ...args, '-o', out);
+    expect([code, printed]).toEqual([2, '']);
     expect(err).toMatch(new RegExp(`^trace: E_USAGE: ${message}.*\n$`));
     expect(existsSync(out)).toBe(false);
   });
@@ -63,8 +51,8 @@ describe('trace record', () => {
     'says in one line that this is no Dom0, whatever it was to do, and does nothing',
     async () => {
       for (const more of [[], ['--dry-run'], ['--flight', '64M', '--trigger', 'mmio > 2ms']]) {
-        const { exit, err, out: printed } = await trace('--domid', '1', '-o', out, ...more);
-        expect([exit, printed]).toEqual([6, '']);
+        const { code, err, out: printed } = await trace('record', '--domid', '1', '-o', out, ...more);
+        expect([code, printed]).toEqual([6, '']);
         expect(err).toMatch(
           /^trace: E_HOST: this host (is no Dom0 that can be recorded|tells nothing of Xen).*\n$/,
         );
@@ -75,9 +63,9 @@ describe('trace record', () => {
 
   it.skipIf(noTracing !== undefined)('cleans up where nothing is left', async () => {
     // Another recorder of this machine may have died meanwhile: then it is removed, and the next time there is none.
-    await trace('--cleanup');
-    const { exit, err, out: printed } = await trace('--cleanup');
-    expect([exit, err]).toEqual([0, '']);
+    await trace('record', '--cleanup');
+    const { code, err, out: printed } = await trace('record', '--cleanup');
+    expect([code, err]).toEqual([0, '']);
     expect(printed).toMatch(/^nothing was left by dead recorders\n$|^removed: ioreqtrace_/);
   });
 

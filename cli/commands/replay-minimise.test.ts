@@ -4,24 +4,12 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { qemuMissing } from '../../devices/testing/qtest.ts';
 import { hostileGpu } from '../../replayer/testing/hostile-gpu.ts';
-import { run } from '../run.ts';
+import { trace } from '../testing/command-line.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'ioreq-trace-crash-'));
 afterAll(() => {
   rmSync(work, { recursive: true, force: true });
 });
-
-async function trace(...args: string[]): Promise<{ exit: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const exit = await run(args, {
-    stdout: (text) => (out += text),
-    stderr: (text) => (err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return { exit, out, err };
-}
 
 /** Commands (le32 at the begin of what the device reads) that a recording holds, in order. */
 function commandsOf(file: string): number[] {
@@ -44,12 +32,12 @@ if (missing) console.warn('SKIPPED: recordings that end QEMU, because it is not 
 describe.skipIf(missing)('a guest that ends Debian bookworm’s QEMU', () => {
   it('does so with three commands, which is what remained of a hundred', async (context) => {
     expect(commandsOf(KEPT)).toEqual([CREATE, ATTACH, TRANSFER]);
-    const { exit, out, err } = await trace('replay', KEPT, '--model', 'qemu', '--timeout', '500ms');
+    const { code, out, err } = await trace('replay', KEPT, '--model', 'qemu', '--timeout', '500ms');
     if (err === '') {
       console.warn(`SKIPPED: this QEMU lives through it: ${out}`);
       context.skip();
     }
-    expect(exit).not.toBe(0);
+    expect(code).not.toBe(0);
     expect(err).toMatch(ASSERTION);
   });
 });
@@ -69,7 +57,7 @@ describe('minimising a crash', () => {
       const short = join(work, 'short.jsonl');
       const flags = ['--timeout', '150ms', '--limit', '14', '--minimise', 'crash', '-o', short];
       const found = await trace('replay', file, '--model', 'qemu', ...flags);
-      expect([found.exit, found.err]).toEqual([0, '']);
+      expect([found.code, found.err]).toEqual([0, '']);
       expect(found.out).toContain('14 recordings tried: the limit; --limit tries more');
       // Of more commands than these, some went; those that are needed did not.
       const [before, after] = [commandsOf(file), commandsOf(short)];

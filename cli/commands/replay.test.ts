@@ -8,7 +8,7 @@ import { recordedScenario } from '../../fixtures/qemu-virt/recordings.ts';
 import { backendMissing } from '../../replayer/targets/vhost-user/testing/live.ts';
 import { qemuMissing } from '../../devices/testing/qtest.ts';
 import type { ReplayResult } from '../../replayer/result.ts';
-import { run } from '../run.ts';
+import { trace } from '../testing/command-line.ts';
 
 const NAME = 'blk-modern';
 const work = mkdtempSync(join(tmpdir(), 'ioreq-trace-replay-'));
@@ -20,23 +20,11 @@ beforeAll(async () => {
   const { jsonl, disks } = recordedScenario(NAME);
   writeFileSync(file, jsonl);
   writeFileSync(disk, disks.get(0)!);
-  expect((await trace('import', file, '-o', dir)).exit).toBe(0);
+  expect((await trace('import', file, '-o', dir)).code).toBe(0);
 });
 afterAll(() => {
   rmSync(work, { recursive: true, force: true });
 });
-
-async function trace(...args: string[]): Promise<{ exit: number; out: string; err: string }> {
-  let [out, err] = ['', ''];
-  const exit = await run(args, {
-    stdout: (text) => (out += text),
-    stderr: (text) => (err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return { exit, out, err };
-}
 
 /** The recording with one used length changed: the step, and the file. */
 function spoilt(): { step: number; path: string } {
@@ -52,8 +40,8 @@ function spoilt(): { step: number; path: string } {
 
 describe('trace replay', () => {
   it('replays a trace, tells of it and keeps the result beside it', async () => {
-    const { exit, out, err } = await trace('replay', dir, '--disk', disk, '--runs', '3');
-    expect([exit, err]).toEqual([0, '']);
+    const { code, out, err } = await trace('replay', dir, '--disk', disk, '--runs', '3');
+    expect([code, err]).toEqual([0, '']);
     expect(out).toMatch(/^EQUAL: everything that was recorded came out again\n/);
     expect(out).toContain('level: rings and memory');
     expect(out).toMatch(/3 runs of .* hashes: all the same/);
@@ -66,8 +54,8 @@ describe('trace replay', () => {
       tool: { name: 'ioreq-trace' },
     });
     // The trace is one still, and can be replaced.
-    expect((await trace('info', dir)).exit).toBe(0);
-    expect((await trace('import', '-f', file, '-o', dir)).exit).toBe(0);
+    expect((await trace('info', dir)).code).toBe(0);
+    expect((await trace('import', '-f', file, '-o', dir)).code).toBe(0);
     expect(existsSync(join(dir, 'replay.json'))).toBe(false);
   });
 
@@ -75,16 +63,16 @@ describe('trace replay', () => {
     const packed = join(work, 'rec.jsonl.gz');
     writeFileSync(packed, gzipSync(readFileSync(file)));
     const kept = join(work, 'result.json');
-    const { exit, out } = await trace('replay', packed, '--disk', `0=${disk}`, '--json', '-o', kept);
-    expect(exit).toBe(0);
+    const { code, out } = await trace('replay', packed, '--disk', `0=${disk}`, '--json', '-o', kept);
+    expect(code).toBe(0);
     expect((JSON.parse(out) as ReplayResult).proven).toBe(true);
     expect(readFileSync(kept, 'utf8')).toBe(out);
   });
 
   it('ends with 1 where something differs, and shows where', async () => {
     const { step, path } = spoilt();
-    const { exit, out } = await trace('replay', path, '--disk', disk);
-    expect(exit).toBe(1);
+    const { code, out } = await trace('replay', path, '--disk', disk);
+    expect(code).toBe(1);
     expect(out).toMatch(/^DIFFERS: 1 difference\n/);
     expect(out).toMatch(
       new RegExp(`step ${step}: blk 0: queue 0, used element \\d+ .*, len: recorded 2, got 1`),
@@ -96,8 +84,8 @@ describe('trace replay', () => {
     image[3]! ^= 0x80;
     const other = join(work, 'other.img');
     writeFileSync(other, image);
-    const { exit, out } = await trace('replay', dir, '--disk', other);
-    expect(exit).toBe(1);
+    const { code, out } = await trace('replay', dir, '--disk', other);
+    expect(code).toBe(1);
     expect(out).toMatch(/byte 3 at 0x[0-9a-f]+: recorded 0x[0-9a-f]{2}, got 0x/);
     expect(out).toMatch(/ 1 of [\d,]+ bytes differ\n {4}0x[0-9a-f]{8} {2}recorded {2}([0-9a-f]{2} ){15}/);
   });
@@ -117,20 +105,20 @@ describe('trace replay', () => {
       '--limit',
       '40',
     );
-    expect([shrunk.exit, shrunk.err]).toEqual([0, '']);
+    expect([shrunk.code, shrunk.err]).toEqual([0, '']);
     const [, left, all] = /^([\d,]+) of ([\d,]+) records remain/
       .exec(shrunk.out)!
       .map((n) => Number(n.replace(',', '')));
     expect(left!).toBeLessThan(all!);
     const again = await trace('replay', out, '--disk', disk);
-    expect(again.exit).toBe(1);
+    expect(again.code).toBe(1);
     expect(again.out).toContain(`step ${step}: `);
   });
 
   it('shrinks by the word of a script', async () => {
     const out = join(work, 'notify.jsonl');
     const predicate = `cmd:f() { grep -c '"t":"U"\\|"t":"N"' "$1" >/dev/null; }; f`;
-    const { exit } = await trace(
+    const { code } = await trace(
       'replay',
       file,
       '--disk',
@@ -142,17 +130,17 @@ describe('trace replay', () => {
       '--limit',
       '60',
     );
-    expect(exit).toBe(0);
+    expect(code).toBe(0);
     expect(readFileSync(out, 'utf8')).toMatch(/"t":"[NU]"/);
     const never = await trace('replay', file, '--disk', disk, '--minimise', 'cmd:false');
-    expect([never.exit, never.err]).toEqual([3, expect.stringContaining('does not show it: cmd:false')]);
+    expect([never.code, never.err]).toEqual([3, expect.stringContaining('does not show it: cmd:false')]);
   });
 
   it('runs the commands of a script at a stop', async () => {
     const script = join(work, 'script.txt');
     writeFileSync(script, 'finish\n');
-    const { exit, err } = await trace('replay', dir, '--disk', disk, '--script', script);
-    expect([exit, err]).toEqual([0, '']);
+    const { code, err } = await trace('replay', dir, '--disk', disk, '--script', script);
+    expect([code, err]).toEqual([0, '']);
   });
 
   it.each([
@@ -163,46 +151,46 @@ describe('trace replay', () => {
     [['--end', '7=/dev/null'], 2, 'transport 7 of the recording has no disk'],
     [['--disk', '0=/nonexistent/image'], 4, 'no such file'],
     [['--source', 'moon'], 3, 'no source moon'],
-  ])('%j ends with %i', async (args, exit, words) => {
+  ])('%j ends with %i', async (args, code, words) => {
     const disks = args[0] === '--disk' ? [] : ['--disk', disk];
     const ran = await trace('replay', dir, ...disks, ...args);
-    expect([ran.exit, ran.out]).toEqual([exit, '']);
+    expect([ran.code, ran.out]).toEqual([code, '']);
     expect(ran.err).toContain(words);
     expect(ran.err.trimEnd().split('\n').length).toBe(1);
   });
 
   it('says what a replay lacks', async () => {
     expect(await trace('replay', dir)).toMatchObject({
-      exit: 3,
+      code: 3,
       out: '',
       err: expect.stringMatching(/E_NOT_REPLAYABLE: the disk of transport 0/) as string,
     });
     const events = join(work, 'events.trace');
     writeSmallTrace(events, [100]);
     const without = await trace('replay', events);
-    expect([without.exit, without.err]).toEqual([
+    expect([without.code, without.err]).toEqual([
       3,
       expect.stringContaining('holds no recording of accesses'),
     ]);
     const damaged = join(work, 'damaged.trace');
-    expect((await trace('import', file, '-o', damaged)).exit).toBe(0);
+    expect((await trace('import', file, '-o', damaged)).code).toBe(0);
     truncateSync(join(damaged, 'recording-rec.arrows'), 200_000);
     expect(await trace('replay', damaged, '--disk', disk)).toMatchObject({
-      exit: 3,
+      code: 3,
       err: expect.stringMatching(/E_TRACE_DAMAGED/) as string,
     });
     const cut = join(work, 'cut.jsonl');
     writeFileSync(cut, readFileSync(file).subarray(0, 100_000));
     expect(await trace('replay', cut, '--disk', disk)).toMatchObject({
-      exit: 3,
+      code: 3,
       err: expect.stringMatching(/E_TRUNCATED/) as string,
     });
     expect(await trace('replay', disk)).toMatchObject({
-      exit: 3,
+      code: 3,
       err: expect.stringMatching(/E_FOREIGN/) as string,
     });
     expect(await trace('replay', join(work, 'nowhere'))).toMatchObject({
-      exit: 4,
+      code: 4,
       err: expect.stringMatching(/E_NOT_FOUND/) as string,
     });
   });
@@ -212,13 +200,13 @@ describe.skipIf(qemuMissing() !== undefined)('trace replay --model qemu', () => 
   it('replays into a stock QEMU', async () => {
     const console = join(work, 'console.jsonl');
     writeFileSync(console, recordedScenario('console-modern').jsonl);
-    const { exit, out, err } = await trace('replay', console, '--model', 'qemu');
-    expect([exit, err]).toEqual([0, '']);
+    const { code, out, err } = await trace('replay', console, '--model', 'qemu');
+    expect([code, err]).toEqual([0, '']);
     expect(out).toContain(', into QEMU ');
   }, 60_000);
 
   it('says that there is no such QEMU', async () => {
-    const { exit, err } = await trace(
+    const { code, err } = await trace(
       'replay',
       dir,
       '--disk',
@@ -228,14 +216,14 @@ describe.skipIf(qemuMissing() !== undefined)('trace replay --model qemu', () => 
       '--qemu',
       '/nonexistent/qemu',
     );
-    expect([exit, err]).toEqual([7, expect.stringContaining('E_TARGET')]);
+    expect([code, err]).toEqual([7, expect.stringContaining('E_TARGET')]);
   }, 60_000);
 });
 
 describe.skipIf(backendMissing() !== undefined)('trace replay --model vhost-user', () => {
   it('replays into a back-end', async () => {
     const ran = await trace('replay', dir, '--disk', disk, '--model', 'vhost-user', '--ignore', 'config');
-    expect([ran.exit, ran.err]).toEqual([0, '']);
+    expect([ran.code, ran.err]).toEqual([0, '']);
     expect(ran.out).toContain('into vhost-user (blk 0 by qemu-storage-daemon');
   }, 60_000);
 });

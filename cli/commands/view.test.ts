@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { OTHER, PAGE_MARKER, REPORT_BLOCK } from '../../analyzer/page/page-format.ts';
 import { writeSmallTrace } from '../../fixtures/small-trace.ts';
+import { trace } from '../testing/command-line.ts';
 import { run } from '../run.ts';
 
 const built = existsSync(new URL('../../dist/viewer/index.html', import.meta.url));
@@ -14,26 +15,13 @@ afterAll(() => {
   rmSync(work, { recursive: true, force: true });
 });
 
-async function trace(...args: string[]): Promise<{ exit: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const exit = await run(args, {
-    stdout: (text) => (out += text),
-    stderr: (text) => (err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return { exit, out, err };
-}
-
 describe('trace view', () => {
   it.skipIf(!built)('writes one page with the report in it', async () => {
     const dir = join(work, 'small');
     writeSmallTrace(dir, [100]);
     const page = join(work, 'page.html');
-    const { exit, out } = await trace('view', dir, '-o', page);
-    expect(exit).toBe(0);
+    const { code, out } = await trace('view', dir, '-o', page);
+    expect(code).toBe(0);
     expect(out).toMatch(/page\.html: \d\.\d MB/);
     const html = readFileSync(page, 'utf8');
     expect(html).toContain(`id="${REPORT_BLOCK}"`);
@@ -46,8 +34,8 @@ describe('trace view', () => {
     const dir = join(work, 'replayed');
     writeSmallTrace(dir, [100]);
     writeFileSync(join(dir, 'replay.json'), '{');
-    const { exit, err } = await trace('view', dir, '-o', join(work, 'replayed.html'));
-    expect(exit).toBe(0);
+    const { code, err } = await trace('view', dir, '-o', join(work, 'replayed.html'));
+    expect(code).toBe(0);
     expect(err).toContain('warning: the stored replay is left out');
   });
 
@@ -75,22 +63,22 @@ describe('trace view', () => {
     const dir = join(work, 'two');
     writeSmallTrace(dir, [100]);
     const empty = join(work, 'empty.html');
-    expect((await trace('view', '--empty', '-o', empty)).exit).toBe(0);
+    expect((await trace('view', '--empty', '-o', empty)).code).toBe(0);
     expect(readFileSync(empty, 'utf8')).toContain(PAGE_MARKER);
     const both = join(work, 'both.html');
-    expect((await trace('view', dir, dir, '-o', both)).exit).toBe(0);
+    expect((await trace('view', dir, dir, '-o', both)).code).toBe(0);
     const html = readFileSync(both, 'utf8');
     expect(html).toContain(`id="${OTHER}${REPORT_BLOCK}"`);
     for (const wrong of [['view'], ['view', '--empty'], ['view', dir, '--empty', '-o', empty]]) {
-      expect((await trace(...wrong)).exit).toBe(2);
+      expect((await trace(...wrong)).code).toBe(2);
     }
   });
 
   it('fails with a code for what it cannot do', async () => {
     const none = await trace('view', join(work, 'none'), '-o', join(work, 'x.html'));
-    expect(none).toMatchObject({ exit: 4, out: '' });
+    expect(none).toMatchObject({ code: 4, out: '' });
     expect(none.err).toContain('E_NOT_FOUND');
-    expect((await trace('view', work, '--max-spans', '5')).exit).toBe(2);
+    expect((await trace('view', work, '--max-spans', '5')).code).toBe(2);
     expect(existsSync(join(work, 'x.html'))).toBe(false);
   });
 });

@@ -3,25 +3,12 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { run } from '../run.ts';
+import { trace } from '../testing/command-line.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'describe-'));
 afterAll(() => {
   rmSync(work, { recursive: true });
 });
-
-async function trace(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const code = await run(args, {
-    stdout: (text) => (out += text),
-    stderr: (text) => (err += text),
-    stdoutIsTerminal: false,
-    stderrIsTerminal: false,
-    env: {},
-  });
-  return { code, out, err };
-}
 
 function missing(program: string): boolean {
   const lacks = spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0;
