@@ -6,6 +6,7 @@ import type { Manifest, SourceFacts } from '../trace/manifest.ts';
 import type { SpanPlan } from '../trace/spans.ts';
 import { NO_DEVICE, SPAN_FLAG } from '../trace/spans.ts';
 import { REG_INTERRUPT_STATUS, REG_QUEUE_NOTIFY } from '../trace/virtio-mmio.ts';
+import { keptFindings } from './findings.ts';
 import { DeviceMap } from './passes/device-map.ts';
 import { DeviceModelEvents } from './passes/device-model-events.ts';
 import { Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
@@ -86,7 +87,8 @@ export function runPasses(
 ): PassResults {
   const { manifest } = view;
   const { xen, dom0, xenFacts, dom0Facts } = timedStreams(view);
-  const scouted = scout(manifest, xen, dom0, BigInt(xenFacts?.clock.epoch ?? '0'));
+  const scouted =
+    keptFindings(manifest, xen, dom0) ?? scout(manifest, xen, dom0, BigInt(xenFacts?.clock.epoch ?? '0'));
   const log = logContents(view, dom0Facts, scouted);
   const hooks = hooksOf(xenFacts, dom0Facts, scouted, log?.timed === true);
   const mmio = mmioPlan(hooks);

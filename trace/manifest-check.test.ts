@@ -38,6 +38,15 @@ const FULL: Manifest = {
     },
   ],
   unknownFiles: ['x'],
+  findings: {
+    from: '[1]',
+    domid: 5,
+    vcpus: 2,
+    pids: [1858],
+    ports: [{ port: 17, vcpu: 1 }],
+    portsBy: 'waits',
+    answers: 371,
+  },
   clock: {
     xen: 'xen',
     dom0: 'dom0',

@@ -3,6 +3,7 @@ import type {
   ClockEstimate,
   ClockRelation,
   DeviceFacts,
+  Findings,
   HostFacts,
   LogClock,
   Manifest,
@@ -48,6 +49,7 @@ export function checkManifest(raw: unknown, file: string): Manifest {
       clock: root.maybe('clock', checkClock),
       logClock: root.maybe('logClock', checkLogClock),
       recording: root.maybe('recording', checkRecordingFacts),
+      findings: root.maybe('findings', checkFindings),
     }),
   };
   const seen = new Set<string>();
@@ -61,6 +63,23 @@ export function checkManifest(raw: unknown, file: string): Manifest {
     seen.add(id);
   });
   return manifest;
+}
+
+function checkFindings(findings: JsonValue): Findings {
+  return {
+    from: findings.get('from').text(65_536),
+    ...defined({ domid: findings.maybe('domid', (item) => item.integer(0, MAX_DOMID)) }),
+    vcpus: findings.get('vcpus').integer(0, 65_535),
+    pids: findings.get('pids').list((item) => item.integer(-1, 2 ** 31 - 1), 65_535),
+    ports: findings
+      .get('ports')
+      .list(
+        (item) => ({ port: item.get('port').integer(), vcpu: item.get('vcpu').integer(0, 65_535) }),
+        65_535,
+      ),
+    portsBy: findings.get('portsBy').text(64),
+    answers: findings.get('answers').integer(),
+  };
 }
 
 function checkHost(host: JsonValue): HostFacts {

@@ -34,7 +34,27 @@ export interface Manifest {
   logClock?: LogClock;
   /** How it was recorded on a live host; absent for captures that were imported. */
   recording?: RecordingFacts;
+  /** What one look over all events told when the trace was made; absent where that look was not taken. */
+  findings?: Findings;
   warnings: string[];
+}
+
+/**
+ * What an analysis must know of the events before it goes over them: the domain's ioreq ports. Only of a trace in
+ * which nothing was lost.
+ */
+export interface Findings {
+  /** What it was found from, in the finder's own words: findings from anything else do not hold. */
+  from: string;
+  domid?: number;
+  vcpus: number;
+  /** Threads of the device models that answer ioreqs. */
+  pids: number[];
+  /** Event-channel ports with the vCPU that each stands for. */
+  ports: { port: number; vcpu: number }[];
+  portsBy: string;
+  /** EVTCHN_NOTIFYs on those ports. */
+  answers: number;
 }
 
 export interface HostFacts {

@@ -61,6 +61,10 @@ async function importAction(cli: Cli, paths: string[], options: Options): Promis
   try {
     const result = await importCapture(paths, options.output, importOptions(cli, options, bar, stop.signal));
     bar.clear();
+    if (result.errors.length === 0 && !result.interrupted) {
+      const { keepFindings } = await import('../../analyzer/keep-findings.ts');
+      keepFindings(result.dir);
+    }
     for (const warning of result.warnings) cli.warn(warning);
     for (const error of result.errors) cli.fail(error);
     cli.print(summary(result));

@@ -252,6 +252,10 @@ async function runRecording(
       ...(options.flight === undefined ? {} : { flight: flightOptions(options, options.flight) }),
     });
     bar.clear();
+    const { keepFindings } = await import('../../analyzer/keep-findings.ts');
+    for (const { dir: sealed, errors, interrupted } of result.sealed) {
+      if (errors.length === 0 && !interrupted) keepFindings(sealed);
+    }
     report(cli, result);
   } finally {
     live.stop();
