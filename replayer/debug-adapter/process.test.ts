@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,7 @@ import { shared } from '../testing/recordings.ts';
 import { Client } from './testing/client.ts';
 
 const DIST = join(import.meta.dirname, '../../dist/cli');
+const EXTENSION = join(import.meta.dirname, '../../editors/vscode');
 const built = existsSync(join(DIST, 'commands/debug-adapter.js'));
 if (!built) console.warn('SKIPPED: trace debug-adapter as a process: npm run build makes it');
 
@@ -61,7 +62,31 @@ async function tour(client: Client, launch: object): Promise<void> {
   await client.get('disconnect');
 }
 
+/** As VS Code starts an adapter of runtime "node": its `program` by require(), beside what the extension holds. */
+function startInVsCode(): ChildProcess & { stdin: NonNullable<ChildProcess['stdin']> } {
+  const folder = mkdtempSync(join(tmpdir(), 'vs-code-extension-'));
+  folders.push(folder);
+  for (const file of ['package.json', 'adapter.cjs']) copyFileSync(join(EXTENSION, file), join(folder, file));
+  copyFileSync(join(DIST, '../trace.mjs'), join(folder, 'trace.mjs'));
+  const { contributes } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+    contributes: { debuggers: { program: string; args: string[]; runtime: string }[] };
+  };
+  const { program, args, runtime } = contributes.debuggers[0]!;
+  expect(runtime).toBe('node');
+  const code = 'delete process.env.ELECTRON_RUN_AS_NODE;require(process.argv[1])';
+  const child = spawn(process.execPath, ['-e', code, join(folder, program), ...args]);
+  children.push(child);
+  return child;
+}
+
 describe.skipIf(!built || !legacyPresent())('trace debug-adapter', () => {
+  it('is started by VS Code from the files of the extension', async () => {
+    const child = startInVsCode();
+    const exited = once(child, 'exit');
+    await tour(new Client(child.stdin, child.stdout!), files());
+    expect((await exited)[0]).toBe(0);
+  });
+
   it('serves an editor over standard input and output, and ends with it', async () => {
     const child = start();
     const exited = once(child, 'exit');
