@@ -4,7 +4,7 @@
 set -eu
 . "$(dirname "$0")/setup.sh"
 
-debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-utils busybox=busybox \
+debian chromium=chromium xenalyze=xen-utils-common trace-cmd=trace-cmd xz=xz-utils busybox=busybox xmllint=libxml2-utils \
   ssh=openssh-client sshd=openssh-server qemu-system-aarch64=qemu-system-arm qemu-storage-daemon=qemu-system-common \
   /usr/lib/qemu/vhost-user-gpu=qemu-system-gui zsh=zsh fish=fish mandoc=mandoc groff=groff babeltrace2=babeltrace2 || true
 
