@@ -11,8 +11,6 @@ import type { EventDecoder } from './sources/source.ts';
 const TURN_MS = 50;
 /** How often the manifest of the unfinished trace is brought up to date. */
 const CHECKPOINT_MS = 2000;
-/** More places of loss than this are counted but not listed. */
-const MAX_LISTED_LOSSES = 10_000;
 
 export interface Loop {
   writer: TraceWriter;
@@ -107,7 +105,7 @@ function fillFacts(facts: SourceFacts, decoder: EventDecoder, scan: DeviceScan, 
     if (rows > 0) facts.kinds[kindName(kind)] = rows;
   }
   facts.lost = report.losses.reduce((sum, loss) => sum + Math.max(1, loss.count), 0);
-  facts.losses = report.losses.slice(0, MAX_LISTED_LOSSES).map(({ cpu, count, ts }) => ({
+  facts.losses = report.losses.map(({ cpu, count, ts }) => ({
     ...(cpu === undefined ? {} : { cpu }),
     count,
     ts: Number.isFinite(ts) ? ts : null,

@@ -9,6 +9,7 @@ import { RecordDecoder } from './ftrace/record-decoder.ts';
 import { isNoEvent, parseLost, parseOverwritten, TextLine } from './ftrace/text-line.ts';
 import { TextProbes } from './ftrace/text-probes.ts';
 import { TEXT_TRACEPOINTS } from './ftrace/text-tracepoints.ts';
+import { addLoss } from './losses.ts';
 import { LineBlocks } from './qemu/line-blocks.ts';
 import { ReorderWindow } from './qemu/reorder.ts';
 import {
@@ -188,7 +189,7 @@ export class FtraceTextDecoder implements EventDecoder {
     for (const { cpu, count } of this.pendingLosses) {
       const row = this.window.staging.push(ts, K.DOM0_LOST, cpu, NO_DOMID, NO_VCPU, NO_PID);
       this.window.staging.arg0[row] = Math.min(count, 0xffffffff);
-      this.report.losses.push(cpu === NO_CPU ? { count, ts } : { cpu, count, ts });
+      addLoss(this.report.losses, cpu === NO_CPU ? { count, ts } : { cpu, count, ts });
     }
     this.pendingLosses.length = 0;
   }

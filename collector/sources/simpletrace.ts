@@ -6,6 +6,7 @@ import { StringTable } from '../../trace/strings.ts';
 import type { ByteSource } from '../input/byte-source.ts';
 import { ByteWindow } from './qemu/byte-window.ts';
 import { QEMU_EVENTS } from './qemu/event-table.ts';
+import { addLoss } from './losses.ts';
 import { ReorderWindow } from './qemu/reorder.ts';
 import { ScanArgs } from './qemu/scan.ts';
 import { newReport, type EventDecoder, type RawFormat, type SourceClock } from './source.ts';
@@ -226,7 +227,7 @@ export class SimpletraceDecoder implements EventDecoder {
     const out = this.window.staging;
     const row = out.push(ts, EVENT.DM_LOST.id, NO_CPU, NO_DOMID, NO_VCPU, pid);
     out.arg0[row] = count;
-    this.report.losses.push({ count, ts });
+    addLoss(this.report.losses, { count, ts });
     this.report.byName.set(DROPPED, (this.report.byName.get(DROPPED) ?? 0) + 1);
   }
 

@@ -251,7 +251,7 @@ describe('buffers', () => {
       1000,
     );
     expect(report.losses).toHaveLength(10_001);
-    expect(report.losses.at(-1)).toEqual({ count: 10, ts: NaN });
+    expect(report.losses.at(-1)).toEqual({ cpu: 0, count: 10, ts: NaN });
   });
 });
 

@@ -2,6 +2,7 @@ import type { EventBatch } from '../../trace/columns.ts';
 import { isTraceError, TraceError } from '../../trace/errors.ts';
 import { StringTable } from '../../trace/strings.ts';
 import type { ByteSource } from '../input/byte-source.ts';
+import { addLoss } from './losses.ts';
 import { newReport } from './source.ts';
 import type { DecodeReport, EventDecoder, RawFormat, SourceClock } from './source.ts';
 import { Damage } from './xentrace/damage.ts';
@@ -17,8 +18,6 @@ import { CPU_CHANGE_BYTES, CPU_CHANGE_HEADER, indexWindows, MAX_CPUS } from './x
 const CHUNK_BYTES = 1 << 17;
 /** What all lanes together may hold; each CPU beyond that gets a smaller chunk. */
 const ALL_CHUNKS_BYTES = 64 << 20;
-/** Entries in report.losses; further ones are added up in a last one, of unknown place. */
-const MAX_LOSSES = 10_000;
 
 export interface XentraceOptions {
   /** Bytes of a CPU's records read at a time, 128 KiB by default. */
@@ -107,13 +106,7 @@ export class XentraceDecoder implements EventDecoder {
   }
 
   private readonly onLoss = (cpu: number, count: number, ts: number): void => {
-    const { losses } = this.report;
-    if (losses.length < MAX_LOSSES) {
-      losses.push({ cpu, count, ts });
-    } else {
-      const rest = losses[MAX_LOSSES] ?? { count: 0, ts: NaN };
-      losses[MAX_LOSSES] = { count: rest.count + Math.max(1, count), ts: NaN };
-    }
+    addLoss(this.report.losses, { cpu, count, ts });
   };
 }
 

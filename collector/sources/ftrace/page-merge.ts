@@ -4,6 +4,7 @@ import { NO_DOMID, NO_PID, NO_VCPU } from '../../../trace/ids.ts';
 import type { StringTable } from '../../../trace/strings.ts';
 import type { DecodeReport } from '../source.ts';
 import { SHAPE, unknownBinding, type EventBinding } from './binding.ts';
+import { addLoss } from '../losses.ts';
 import { RecordDecoder } from './record-decoder.ts';
 import { SpillRows } from './spill-rows.ts';
 import { NOT_LOST, type PageLane } from './sub-buffer.ts';
@@ -97,7 +98,7 @@ export class PageMerge {
     if (lane.lost !== NOT_LOST) {
       const row = out.push(lane.ts, K.DOM0_LOST, lane.cpu, NO_DOMID, NO_VCPU, NO_PID);
       out.arg0[row] = Math.min(lane.lost, 0xffffffff);
-      this.report.losses.push({ cpu: lane.cpu, count: lane.lost, ts: lane.ts });
+      addLoss(this.report.losses, { cpu: lane.cpu, count: lane.lost, ts: lane.ts });
       return true;
     }
     // The header that every record has: type, flags, preempt count, pid.

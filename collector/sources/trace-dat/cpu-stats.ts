@@ -1,3 +1,4 @@
+import { addLoss } from '../losses.ts';
 import type { Loss } from '../source.ts';
 
 /**
@@ -13,7 +14,7 @@ export function addStatLosses(stats: readonly string[], losses: Loss[]): void {
       (numberAfter(text, /^commit overrun:\s*(\d+)/m) ?? 0) +
       (numberAfter(text, /^dropped events:\s*(\d+)/m) ?? 0);
     const told = losses.filter((l) => l.cpu === cpu).reduce((sum, l) => sum + l.count, 0);
-    if (total > told) losses.push({ cpu, count: total - told, ts: NaN });
+    if (total > told) addLoss(losses, { cpu, count: total - told, ts: NaN });
   }
 }
 
