@@ -10,7 +10,7 @@ import { keptFindings } from './findings.ts';
 import { DeviceMap } from './passes/device-map.ts';
 import { DeviceModelEvents } from './passes/device-model-events.ts';
 import { Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
-import type { Dom0Counts } from './passes/dom0-record.ts';
+import type { Dom0Counts, Wanted } from './passes/dom0-record.ts';
 import { D } from './passes/dom0-record.ts';
 import { HypervisorEvents } from './passes/hypervisor-events.ts';
 import type { InjectionCounts, InjectionEdges } from './passes/injections.ts';
@@ -155,6 +155,7 @@ export function runPasses(
       } else if (register === REG_INTERRUPT_STATUS) requests.handlerRuns(device);
     },
     log,
+    wantedDevices(manifest, devices),
   );
   const countContent: SpanConsumer = (_plan, batch) => {
     for (let i = 0; i < batch.length; i++) countAccess(access, batch.flags[i]!, batch.dir[i]!);
@@ -261,7 +262,20 @@ export const SETTLE_NS = 2e6;
 /** Requests are written out this far behind the watermark: by then their notifies are joined. */
 const REQUEST_LAG_NS = 40e6;
 
-function logContents(
+/** Of a recording of some devices: which addresses are theirs. undefined: all are, or the trace does not know them. */
+export function wantedDevices({ recording }: Manifest, map: DeviceMap): Wanted | undefined {
+  const names = recording?.only ?? [];
+  const wanted = Uint8Array.from(map.devices, ({ name }) => (names.includes(name) ? 1 : 0));
+  if (names.length === 0 || wanted.filter((yes) => yes === 1).length !== new Set(names).size)
+    return undefined;
+  return (lo, hi) => {
+    const device = map.find(lo + hi * TWO_32);
+    return device !== NO_DEVICE && wanted[device] === 1;
+  };
+}
+
+/** Contents of ioreqs (or their times) from a device model's log, where Dom0's events hold none and `chosenLog` has one. */
+export function logContents(
   view: TraceView,
   dom0: SourceFacts | undefined,
   scouted: Scouted,

@@ -3,10 +3,12 @@ import type { Policies } from './compare/policy.ts';
 import type { UsedCounts } from './compare/used.ts';
 import type { Prepared } from './prepare.ts';
 import type { Recording } from './recording/load.ts';
+import type { Unchecked } from './recording/unchecked.ts';
+import { UNCHECKED, UNCHECKED_REASONS } from './recording/unchecked.ts';
 import { REPLAY_FORMAT, REPLAY_VERSION, type ReplayResult } from './result.ts';
 
 /** Rows that were not given to the target, by reason. */
-export interface Skipped {
+export interface Skipped extends Record<Unchecked, number> {
   outside: number;
   unserved: number;
   unknown: number;
@@ -22,6 +24,11 @@ export const NOTHING_SKIPPED: Readonly<Skipped> = {
   notifies: 0,
   status: 0,
   memory: 0,
+  given: 0,
+  amid: 0,
+  changed: 0,
+  needsReset: 0,
+  wide: 0,
 };
 
 /** What was given to the target beside reads. */
@@ -61,7 +68,11 @@ export function resultOf(outcome: Outcome): ReplayResult {
   return {
     format: REPLAY_FORMAT,
     version: REPLAY_VERSION,
-    recording: { records: recording.rows, accesses: recording.accesses },
+    recording: {
+      records: recording.rows,
+      accesses: recording.accesses,
+      ...(recording.events === undefined ? {} : { events: recording.events }),
+    },
     target: outcome.target,
     level: prepared.level,
     ...(prepared.levelReason === undefined ? {} : { levelReason: prepared.levelReason }),
@@ -111,6 +122,7 @@ function skippedFacts({ skipped, prepared }: Outcome): ReplayResult['skipped'] {
     { what: 'notifies, which need guest memory', count: skipped.notifies },
     { what: 'reads of InterruptStatus, which need guest memory', count: skipped.status },
     { what: 'used and interrupt records that no replayed device has', count: skipped.memory },
+    ...UNCHECKED_REASONS.map((why) => ({ what: UNCHECKED[why], count: skipped[why] })),
   ].filter(({ count }) => count > 0);
 }
 

@@ -85,6 +85,8 @@ export function checkTransports(
 }
 
 function lackOfMemory(recording: Recording): string | undefined {
+  if (recording.events !== undefined)
+    return 'the trace was not recorded for a replay: it holds no guest memory';
   if (!recording.hasMemory) return 'the recording holds no guest memory';
   for (const batch of recording.batches) {
     for (let i = 0; i < batch.length; i++) {

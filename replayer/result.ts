@@ -83,7 +83,14 @@ export interface ReplayResult {
   tool?: { name: string; version: string };
   /** RFC 3339, UTC. */
   created?: string;
-  recording: { path?: string; source?: string; records: number; accesses: number };
+  recording: {
+    path?: string;
+    source?: string;
+    records: number;
+    accesses: number;
+    /** Of a trace that was not recorded for a replay: what its events lack (recording/load.ts). */
+    events?: { source: string; holes: number; unknown: number; losses: number };
+  };
   target: string;
   level: ReplayLevel;
   /** Why not more, in words. */

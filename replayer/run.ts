@@ -12,6 +12,7 @@ import { deviceFacts, NOTHING_SKIPPED, resultOf, slotNames, type Fed, type Skipp
 import { checkTransports, prepare, setupOf, type Prepared, type PrepareOptions } from './prepare.ts';
 import { address, type Recording } from './recording/load.ts';
 import { lateQueues } from './recording/late.ts';
+import { uncheckedOf } from './recording/unchecked.ts';
 import { parseUsed } from './recording/used.ts';
 import { accessesBefore } from './recording/accesses-before.ts';
 import type { Divergence, ReplayResult } from './result.ts';
@@ -102,6 +103,11 @@ export class ReplayRun {
     this.policies = new Policies(options.ignore ?? []);
     checkTransports(options.ends ?? new Map<number, Uint8Array>(), prepared.devices, '--end');
     this.withMemory = prepared.level === 'rings and memory';
+    if (!this.withMemory && (options.ends?.size ?? 0) > 0)
+      throw new TraceError('E_USAGE', '--end: without guest memory nothing is written to a disk', {
+        expected: 'a recording with the contents of buffers',
+        got: prepared.levelReason ?? '',
+      });
     this.setup = {
       ...setupOf(prepared),
       ...(options.checkpoints === true ? { checkpoints: true } : {}),
@@ -241,6 +247,11 @@ export class ReplayRun {
       this.skipped.status++;
       return;
     }
+    const why = batch.rest[i] === '' ? undefined : uncheckedOf(batch.rest[i]!);
+    if (why !== undefined) {
+      this.skipped[why]++;
+      return;
+    }
     this.sinceFlush++;
     this.answers.expect(step, slot, offset, size, low, high);
     this.target.read(step, at, size);
@@ -341,7 +352,10 @@ export class ReplayRun {
     const devices = deviceFacts(prepared, this.names);
     this.interrupts.finish(devices, accessesBefore(recording, this.slots), policies, found, last);
     this.interrupts.observe(observed);
-    const final = finalFacts(state, observed);
+    // Without guest memory nothing was asked of the devices: what they hold says nothing.
+    const final = this.withMemory
+      ? finalFacts(state, observed)
+      : { disks: [], sent: [], output: [], screens: [] };
     for (const [transport, image] of this.options.ends ?? []) {
       const name = this.names[transport]!;
       const difference = diskDivergence(last, transport, name, image, state.disks.get(transport));

@@ -2,7 +2,7 @@ import { K } from '../../trace/events.ts';
 import { DIR_WRITE, IOREQ_STATE, IOREQ_TYPE, ioreqDir, ioreqState, ioreqType } from '../../trace/ioreq.ts';
 import { SPAN_FLAG } from '../../trace/spans.ts';
 import type { EventColumns } from '../../trace/columns.ts';
-import type { Dom0Counts, Dom0IoreqSink, IoreqPorts } from './dom0-record.ts';
+import type { Dom0Counts, Dom0IoreqSink, IoreqPorts, Wanted } from './dom0-record.ts';
 import { D, D_WIDTH } from './dom0-record.ts';
 import type { LogContents } from './log-contents.ts';
 import { RecordQueue } from './record-queue.ts';
@@ -59,6 +59,7 @@ export class Dom0Ioreqs {
     fetched: 0,
     wrongState: 0,
     cut: 0,
+    elsewhere: 0,
   };
   /** Finished records by vCPU. */
   readonly queues: RecordQueue[];
@@ -89,11 +90,16 @@ export class Dom0Ioreqs {
   private lastSlot = 0;
   private readonly sink: Dom0IoreqSink | undefined;
   private readonly log: LogContents | undefined;
+  private readonly wanted: Wanted | undefined;
 
-  /** `log`: contents for a trace whose Dom0 events hold none. */
-  constructor(vcpus: number, ports: IoreqPorts, sink?: Dom0IoreqSink, log?: LogContents) {
+  /**
+   * `log`: contents for a trace whose Dom0 events hold none. `wanted`: of a recording of some devices (--device). One
+   * probe reads the slots of all vCPUs, and fires for any of them: ioreqs of other devices come along, but not all.
+   */
+  constructor(vcpus: number, ports: IoreqPorts, sink?: Dom0IoreqSink, log?: LogContents, wanted?: Wanted) {
     this.sink = sink;
     this.log = log;
+    this.wanted = wanted;
     this.queues = Array.from({ length: vcpus }, () => new RecordQueue(D_WIDTH));
     let top = 0;
     for (const port of ports.vcpuOfPort.keys()) top = Math.max(top, port);
@@ -409,13 +415,41 @@ export class Dom0Ioreqs {
     if (this.answered[lane] === 1) this.tell(lane);
   }
 
+  /** Whether the open ioreq of `lane` is known to be of a device that was not to be recorded. */
+  private isElsewhere(lane: number): boolean {
+    if (this.wanted === undefined) return false;
+    const at = lane * D_WIDTH;
+    const info = this.open[at + D.INFO]!;
+    if (Number.isNaN(info) || ioreqType(info) !== IOREQ_TYPE.COPY) return false;
+    return !this.wanted(this.open[at + D.ADDR_LO]!, this.open[at + D.ADDR_HI]!);
+  }
+
+  /** Takes back what was counted of the answered ioreq of `lane`. */
+  private leaveOut(lane: number): void {
+    const { counts } = this;
+    const at = lane * D_WIDTH;
+    counts.elsewhere++;
+    counts.answers--;
+    if (this.byKernel[lane] === 1) counts.inKernel--;
+    else {
+      if (ioreqState(this.open[at + D.INFO]!) === IOREQ_STATE.RESP_READY) counts.fetched--;
+      const slot = this.slotOf(this.open[at + D.PID]!);
+      if (slot !== NO_SLOT) this.answersBy[slot]!--;
+    }
+    this.reset(lane);
+  }
+
   private tell(lane: number): void {
-    if (this.told[lane] === 1) return;
+    if (this.told[lane] === 1 || this.isElsewhere(lane)) return;
     this.told[lane] = 1;
     this.sink?.(this.vcpuOfLane[lane]!, this.open, lane * D_WIDTH);
   }
 
   private emit(lane: number): void {
+    if (this.isElsewhere(lane)) {
+      this.leaveOut(lane);
+      return;
+    }
     const at = lane * D_WIDTH;
     const open = this.open;
     const irq = open[at + D.IRQ]!;

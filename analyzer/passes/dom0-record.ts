@@ -33,6 +33,8 @@ export interface Dom0Counts {
   /** Fetched slots whose state was not what it must be. */
   wrongState: number;
   cut: number;
+  /** Left out of all of these: ioreqs of devices that were not to be recorded (--device). */
+  elsewhere: number;
 }
 
 /** What the scout found out about the device model: see scout.ts. */
@@ -45,3 +47,6 @@ export interface IoreqPorts {
 
 /** Called once an ioreq, as soon as its content is known, with the record at `at` (times after that are NaN). */
 export type Dom0IoreqSink = (vcpu: number, record: Float64Array, at: number) => void;
+
+/** Whether the device at a guest physical address (two u32 halves) is one of those that were to be recorded. */
+export type Wanted = (addrLo: number, addrHi: number) => boolean;

@@ -56,6 +56,10 @@ export function countsReport(manifest: Manifest, results: PassResults, warnings:
       `ioreqs answered before Xen had descheduled the vCPU: ${early}; they left no wait to be timed`,
     );
   }
+  if (dom0.elsewhere > 0) {
+    const names = manifest.recording?.only?.join(', ') ?? '';
+    warnings.push(`left out: ${dom0.elsewhere} ioreqs of other devices than ${names}, which was asked for`);
+  }
   if (agree && edges.ioreqs > MANY_AT_EDGES * results.scouted.vcpus) {
     warnings.push(
       `${edges.ioreqs} ioreqs lie where only the hypervisor's or only Dom0's records were on: they are not timed`,

@@ -4,6 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import { Recording } from '../../replayer/recording/load.ts';
 import { EventBatch } from '../../trace/columns.ts';
 import { TraceError } from '../../trace/errors.ts';
+import type { OpenTrace } from '../../trace/open.ts';
 import type { RecordingBatch } from '../../trace/recording.ts';
 import { systemReason } from '../../trace/replace-file.ts';
 import type { Cli } from '../cli.ts';
@@ -32,9 +33,11 @@ export async function openRecording(cli: Cli, path: string, source?: string): Pr
   const id = source ?? ids[0];
   const batches = id === undefined ? undefined : trace.recording(id);
   if (id === undefined || batches === undefined) {
+    const found = await fromTraceEvents(trace, source);
+    if (found !== undefined) return { ...found, path };
     throw new TraceError('E_NOT_REPLAYABLE', 'the trace holds no recording of accesses', {
       source: path,
-      expected: 'an import of recorded accesses, or a recording made with --memory',
+      expected: 'an import of recorded accesses, a recording made with --memory, or contents of ioreqs',
       got: trace.sources.map(({ facts }) => `${facts.id} (${facts.format})`).join(', ') || 'no source',
     });
   }
@@ -47,6 +50,20 @@ export async function openRecording(cli: Cli, path: string, source?: string): Pr
   for (const { message } of trace.source(id).facts.errors)
     cli.warn(`the recording was damaged when it was imported, and ends there: ${message}`);
   return { recording: new Recording([...batches], trace.manifest.devices), path, source: id };
+}
+
+/** Of a trace that was not recorded for a replay: its register accesses, if its events hold what was in the ioreqs. */
+async function fromTraceEvents(
+  trace: OpenTrace,
+  source: string | undefined,
+): Promise<Omit<ReplayInput, 'path'> | undefined> {
+  const [{ accessesOf }, { fromEvents }] = await Promise.all([
+    import('../../analyzer/accesses.ts'),
+    import('../../replayer/recording/from-events.ts'),
+  ]);
+  const accesses = accessesOf(trace);
+  if (accesses === undefined || (source !== undefined && source !== accesses.source)) return undefined;
+  return { recording: fromEvents(accesses, trace.manifest.devices), source: accesses.source };
 }
 
 async function fromFile(path: string): Promise<RecordingBatch[]> {

@@ -40,7 +40,10 @@ export function replayCommand(program: Command, cli: Cli): void {
         'register reads, used elements, buffers, interrupts, disks (docs/REPLAY.md). The result is stored as ' +
         `${REPLAY_FILE} in the trace. The exit code is 0 if the replay is equal, 1 if it differs.`,
     )
-    .argument('<recording>', 'a trace directory with a recording, or a file of recorded accesses')
+    .argument(
+      '<recording>',
+      'a trace directory (without a recording: its register accesses alone), or a file of accesses',
+    )
     .addOption(
       new Option(
         '--model <name>',

@@ -29,6 +29,12 @@ function head(result: ReplayResult, style: Style): string {
     ...names.map((name) => `  ${name}`),
     `level: ${level}${levelReason === undefined ? '' : ` (${levelReason})`}`,
   ];
+  const { events } = recording;
+  if (events !== undefined && events.holes > 0)
+    lines.push(
+      `${count(events.holes)} places where accesses may be missing (${count(events.losses)} losses, ` +
+        `${count(events.unknown)} ioreqs of unknown content): devices are taken up again where their drivers reset them`,
+    );
   const times = runs.map(({ wallMs }) => wallMs);
   const hashes = new Set(runs.map(({ hash }) => hash));
   if (runs.length > 1) {
@@ -48,7 +54,9 @@ function verdict(result: ReplayResult, style: Style): string {
   return red(`DIFFERS: ${many}`);
 }
 
-function compared({ compared: of, racy }: ReplayResult): string {
+function compared({ compared: of, racy, level }: ReplayResult): string {
+  if (level === 'registers')
+    return `${count(of.reads)} register reads compared, ${count(of.writes)} register writes fed`;
   const lines = [
     `${count(of.reads)} register reads and ${count(of.usedElements)} used elements compared, ` +
       `${count(of.buffers)} buffers (${bytes(of.bufferBytes)}), ${count(of.interrupts)} interrupt changes`,

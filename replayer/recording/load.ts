@@ -3,6 +3,18 @@ import type { Manifest } from '../../trace/manifest.ts';
 import { REC_TAG, type RecordingBatch } from '../../trace/recording.ts';
 import { layoutAt, type SlotLayout } from './slots.ts';
 
+/** Of a recording made of an ordinary trace's events (from-events.ts): what they lack. */
+export interface EventFacts {
+  /** Source of the trace. */
+  source: string;
+  /** Places at which accesses may be missing; for these reasons. */
+  holes: number;
+  /** Ioreqs whose content the trace does not hold. */
+  unknown: number;
+  /** Stretches of time in which records were lost. */
+  losses: number;
+}
+
 /** A recording in memory, its rows numbered through all batches. What every part of the replayer works on. */
 export class Recording {
   readonly batches: readonly RecordingBatch[];
@@ -14,13 +26,16 @@ export class Recording {
   readonly layout: SlotLayout;
   /** Devices by the trace's manifest, for their names; may be empty. */
   readonly named: Manifest['devices'];
+  /** Present if it was not recorded for a replay. */
+  readonly events?: EventFacts;
   /** First row of each batch. */
   private readonly firsts: number[] = [];
 
   /** Throws E_NOT_REPLAYABLE if there is no access to a virtio-mmio device in it, E_TRACE_DAMAGED if a row is invalid. */
-  constructor(batches: readonly RecordingBatch[], named: Manifest['devices'] = []) {
+  constructor(batches: readonly RecordingBatch[], named: Manifest['devices'] = [], events?: EventFacts) {
     this.batches = batches;
     this.named = named;
+    if (events !== undefined) this.events = events;
     let [rows, accesses] = [0, 0];
     let hasMemory = false;
     let layout: SlotLayout | undefined;

@@ -6,12 +6,16 @@ import { edidOf, portsInUse, portsOf } from './answers.ts';
 import type { Recording } from './load.ts';
 import { address } from './load.ts';
 import { slotAt } from './slots.ts';
+import { uncheckedOf } from './unchecked.ts';
 
 const REG_VERSION = 0x004;
 const REG_VENDOR_ID = 0x00c;
 const REG_DEVICE_FEATURES = 0x010;
 const REG_DEVICE_FEATURES_SEL = 0x014;
 const REG_QUEUE_NUM_MAX = 0x034;
+const REG_QUEUE_READY = 0x044;
+const REG_QUEUE_DESC_LOW = 0x080;
+const REG_QUEUE_DEVICE_HIGH = 0x0a4;
 const CONFIG_BYTES = 0x100;
 
 /** Device types that a target can stand in for, by virtio device id. */
@@ -26,6 +30,8 @@ interface Seen {
   version: number;
   /** Something was done with it beyond looking what it is. */
   inUse: boolean;
+  /** It was written to as only a modern driver does. */
+  modernUse: boolean;
   featuresSel: number;
   offered: [number, number];
   offeredSeen: number;
@@ -91,6 +97,10 @@ function scan(recording: Recording): Map<number, Seen> {
       last.inUse ||= tag === REC_TAG.WRITE || offset > REG_VENDOR_ID;
       if (tag === REC_TAG.WRITE) {
         if (offset === REG_DEVICE_FEATURES_SEL) last.featuresSel = value;
+        last.modernUse ||=
+          offset === REG_QUEUE_READY || (offset >= REG_QUEUE_DESC_LOW && offset <= REG_QUEUE_DEVICE_HIGH);
+      } else if (batch.rest[i] !== '' && uncheckedOf(batch.rest[i]!) === 'amid') {
+        // Of a selector that is not known.
       } else if (offset >= REG_CONFIG) {
         for (let b = 0; b < batch.size[i]! && offset + b < REG_CONFIG + CONFIG_BYTES; b++) {
           const word = b < 4 ? value : batch.value[2 * i + 1]!;
@@ -119,6 +129,7 @@ function nothingSeen(): Seen {
     deviceId: -1,
     version: -1,
     inUse: false,
+    modernUse: false,
     featuresSel: 0,
     offered: [0, 0],
     offeredSeen: 0,
@@ -130,7 +141,7 @@ function nothingSeen(): Seen {
 
 function planOf(recording: Recording, transport: number, deviceId: number, seen: Seen): DevicePlan {
   const kind = KINDS[deviceId]!;
-  const version = seen.version === 2 ? 2 : 1;
+  const version = seen.version === 2 || (seen.version < 0 && seen.modernUse) ? 2 : 1;
   const plan: DevicePlan = {
     transport,
     kind,

@@ -24,8 +24,8 @@ export class GuestRings implements Carrier {
   private readonly posix: Posix;
   private readonly connection: Connection;
   private readonly host: DeviceHost;
-  /** By queue, while the back-end serves it. */
-  private readonly rings: (RingEvents | undefined)[] = [];
+  /** By queue, while the back-end serves it: `used` is the guest-physical address of its used ring. */
+  private readonly rings: ({ events: RingEvents; used: number } | undefined)[] = [];
   /** By queue: the available index at its last notify. */
   private readonly notified: number[] = [];
 
@@ -44,11 +44,11 @@ export class GuestRings implements Carrier {
   }
 
   private started(index: number): RingEvents {
-    const running = this.rings[index];
+    const running = this.rings[index]?.events;
     if (running !== undefined) return running;
     const { num, desc, driver, device } = this.host.queue(index)!.state;
     const events = new RingEvents(this.posix);
-    this.rings[index] = events;
+    this.rings[index] = { events, used: device };
     this.connection.startRing(index, { num, desc, avail: driver, used: device }, events.kick, events.call);
     return events;
   }
@@ -79,7 +79,7 @@ export class GuestRings implements Carrier {
   }
 
   get calls(): readonly number[] {
-    return this.rings.flatMap((ring) => (ring === undefined ? [] : [ring.call]));
+    return this.rings.flatMap((ring) => (ring === undefined ? [] : [ring.events.call]));
   }
 
   /**
@@ -91,7 +91,7 @@ export class GuestRings implements Carrier {
     for (const [index, ring] of this.rings.entries()) {
       const state = this.host.queue(index)?.state;
       if (ring === undefined || state === undefined) continue;
-      this.posix.drain(ring.call);
+      this.posix.drain(ring.events.call);
       const ahead = (this.notified[index]! - this.host.memory.u16(state.device + 2)) & 0xffff;
       // It may have looked on its own, and be further than that.
       if (ahead < 0x8000) pending += ahead;
@@ -124,12 +124,15 @@ export class GuestRings implements Carrier {
     const ring = this.rings[index];
     if (ring === undefined) return;
     this.connection.stopRing(index);
-    ring.close();
+    ring.events.close();
     this.rings[index] = undefined;
+    // A driver clears a ring before it hands it out again, which nobody recorded: what was used before the reset must
+    // not be taken for what is to be used after it. A back-end goes on from there, too.
+    this.host.memory.setU16(ring.used + 2, 0);
   }
 
   close(): void {
-    for (const ring of this.rings) ring?.close();
+    for (const ring of this.rings) ring?.events.close();
     this.rings.length = 0;
   }
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { F_RING_PACKED, features, union } from '../../../devices/features.ts';
-import { backendMissing, blockPlan, leftovers, Live } from './testing/live.ts';
+import { BASE, backendMissing, blockPlan, leftovers, Live } from './testing/live.ts';
 
 const SECTORS = 2048;
 const pattern = (seed: number, length: number): Uint8Array =>
@@ -123,6 +123,35 @@ describe.skipIf(backendMissing() !== undefined)('qemu-storage-daemon behind our 
         live.driver.kick(0);
         expect(await live.use(0, ids.toReversed())).toBe(true);
         expect(live.driver.queue(0).used()).toHaveLength(160);
+      }
+    } finally {
+      await live.target.stop();
+    }
+  });
+
+  it("serves the guest's rings anew after a reset, though nobody cleared them", async () => {
+    const live = await new Live(blockPlan(image(), 2), { rings: 'guest' }).start();
+    try {
+      for (const requests of [3, 1]) {
+        live.again();
+        live.driver.setUp({ queues: [16], refuse: [29] });
+        const [, , used] = live.driver.queue(0).areas;
+        for (let n = 1; n <= requests; n++) {
+          const id = live.driver.offer(0, [header(0, n)], [512, 1]);
+          live.driver.kick(0);
+          expect(await live.use(0, [id], n)).toBe(true);
+          expect(live.memory.u16(used + 2)).toBe(n);
+        }
+        // Only an answer of this round has it.
+        const last = live.driver.queue(0).used().at(-1)!;
+        const bytes = live.driver.written(last);
+        expect(Buffer.from(bytes.subarray(0, 512))).toEqual(
+          Buffer.from(IMAGE.subarray(512 * requests, 512 * requests + 512)),
+        );
+        // As a driver would hand the ring out again: a recording does not tell of the driver's own clearing.
+        live.target.write(1000 + requests, BASE + 0x070, 4, 0);
+        await live.target.flush();
+        expect(live.memory.u16(used + 2)).toBe(0);
       }
     } finally {
       await live.target.stop();

@@ -59,6 +59,12 @@ export class Live {
 
   async start(): Promise<this> {
     await this.target.start();
+    this.again();
+    return this;
+  }
+
+  /** A driver that knows nothing of the one before and takes the same memory for its rings, uncleared. */
+  again(): void {
     const bus = {
       read: (offset: number, size: number): number => {
         this.target.read(this.step++, this.plan.base + offset, size);
@@ -69,13 +75,12 @@ export class Live {
       },
     };
     this.driver = new MockDriver({ bus, memory: this.memory, base: RAM_BASE, length: RAM_BYTES });
-    return this;
   }
 
-  /** Lets the device have used these chains, in this order. */
-  use(queue: number, ids: readonly number[]): Promise<boolean> {
+  /** Lets the device have used these chains, in this order. `index`: the used index after them, where it matters. */
+  use(queue: number, ids: readonly number[], index = 0): Promise<boolean> {
     const elements = ids.map((id) => ({ id, len: 0, buffers: [], racy: false }));
-    const used = { transport: this.plan.transport, queue, ring: 0, index: 0, size: 0, elements };
+    const used = { transport: this.plan.transport, queue, ring: 0, index, size: 0, elements };
     return Promise.resolve(this.target.used(this.step++, used));
   }
 
