@@ -2,6 +2,7 @@ import { appendFileSync, chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { defineConfig, type Plugin } from 'vite';
 import * as pageTemplate from '../cli/page-template.ts';
+import * as sampleTraces from '../cli/sample-traces.ts';
 import * as version from '../cli/version.ts';
 import { PackageCollector } from '../viewer/bundled-packages.ts';
 import { licenceTexts } from './licences.ts';
@@ -13,6 +14,7 @@ const FILE = 'trace.mjs';
 /** Modules that read files of the package: in the bundle they hold what they would have read. */
 const BAKED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   'cli/page-template.ts': pageTemplate,
+  'cli/sample-traces.ts': sampleTraces,
   'cli/version.ts': version,
 };
 

@@ -1,10 +1,11 @@
 import type { JSX } from 'preact';
 import { Component, type ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
+import { samples } from './blocks.ts';
 import { Flame } from './charts/flame.tsx';
 import { Heatmap } from './charts/heatmap.tsx';
 import { Overview } from './charts/overview.tsx';
-import { fault, phase, settled, tableOf, zoom, type Loaded } from './data.ts';
+import { fault, phase, settled, tableOf, zoom, openSample, type Loaded } from './data.ts';
 import type { Overview as OverviewData } from './engine/query.ts';
 import { say } from './dialogs.ts';
 import { spoken } from './keys.ts';
@@ -71,8 +72,21 @@ export function App(): JSX.Element {
         Drop a page here that <code>trace view T -o page.html</code> wrote, or <OpenFile text="choose one" />.
       </p>
       <p class="hint">
-        To make a trace: trace record --domain NAME -o T on the host, or trace import FILES -o T.
+        To make a trace: trace record --domid N -o T on the host, or trace import FILES -o T.
       </p>
+      {samples().map((sample) => (
+        <p key={sample.id}>
+          Look at{' '}
+          <button
+            class="link"
+            onClick={() => {
+              openSample(sample);
+            }}
+          >
+            {sample.dataset['sample']}
+          </button>
+        </p>
+      ))}
     </main>
   );
 }

@@ -32,6 +32,12 @@ export function ownBlocks(): Blocks[] {
   return ['', OTHER].map((prefix) => blocksBy(take, prefix)).filter((b) => b !== null);
 }
 
+/** The report blocks of traces to look at in a page without one of its own; `data-sample` says what each is. */
+export const samples = (): HTMLElement[] => [...document.querySelectorAll<HTMLElement>('[data-sample]')];
+
+export const sampleBlocks = ({ id }: HTMLElement): Blocks =>
+  blocksBy((i) => document.getElementById(i)?.textContent, id.replace(REPORT_BLOCK, ''))!;
+
 /** A browser holds no larger text; and a page larger than some tens of MB is no page to look at. */
 const MOST = 400e6;
 

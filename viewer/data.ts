@@ -1,13 +1,12 @@
 import { familyFigures } from '../analyzer/page/page-format.ts';
 import type { PageData, PageFamilyReport, PageTable } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
-import { fileBlocks, ownBlocks } from './blocks.ts';
+import { fileBlocks, ownBlocks, sampleBlocks } from './blocks.ts';
 import type { Answer, Range } from './engine/query.ts';
 import type { Scene } from './engine/timeline.ts';
 import type { FamilyFigures } from './engine/figures.ts';
 import type { Detail, ExportKind, LoadedTable, Reply, Request, Side } from './protocol.ts';
 import { Atom, showTimeline, update, view, type ViewState } from './state.ts';
-import TraceWorker from './worker.ts?worker&inline';
 
 export interface Loaded {
   data: PageData;
@@ -54,7 +53,9 @@ const post = (request: Request): void => worker?.postMessage(request);
 
 /** Loads the traces that the page holds; without any, waits for a file. */
 export function start(): void {
-  worker = new TraceWorker();
+  // The worker runs the page's own script (main.tsx): what both need is in the file once.
+  const script = document.querySelector('script[type=module]')!.textContent;
+  worker = new Worker(URL.createObjectURL(new Blob([script])));
   worker.addEventListener('message', (event: MessageEvent<Reply>) => {
     receive(event.data);
   });
@@ -83,6 +84,12 @@ export async function openFile(file: File): Promise<void> {
   } catch (error) {
     failed(first ? 0 : 1, error instanceof Error ? error.message : String(error));
   }
+}
+
+/** Shows one of the page's samples. */
+export function openSample(sample: HTMLElement): void {
+  phase.set({ at: 'loading' });
+  post({ type: 'load', side: 0, blocks: sampleBlocks(sample) });
 }
 
 function failed(side: Side, message: string): void {

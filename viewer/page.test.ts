@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PageReport } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
 import { chromiumPath, launch, open, warnWithoutBrowser } from './testing/browser.ts';
-import { buildTemplate, ladder, writeGenerated } from './testing/pages.ts';
+import { atRest, buildTemplate, ladder, writeGenerated } from './testing/pages.ts';
 
 warnWithoutBrowser();
 
@@ -28,6 +28,7 @@ async function dragBox(page: Page): Promise<void> {
   await page.mouse.move(box.x + 450, box.y + 110, { steps: 4 });
   await page.mouse.up();
   await page.waitForSelector('#ladder-table th:has-text("selection")');
+  await atRest(page);
 }
 
 describe.skipIf(chromiumPath === undefined)('the page, opened from disk without a network', () => {

@@ -1,20 +1,22 @@
 import { useEffect, useState } from 'preact/hooks';
 import { useAtom, view } from './state.ts';
 
-const dark = matchMedia('(prefers-color-scheme: dark)');
-export const systemDark = (): boolean => dark.matches;
+let media: MediaQueryList | undefined;
+/** Asked for when it is needed: the worker runs this file, too, and has no screen. */
+const dark = (): MediaQueryList => (media ??= matchMedia('(prefers-color-scheme: dark)'));
+export const systemDark = (): boolean => dark().matches;
 
 /** The theme that is in force: the chosen one, or the system's. */
 export function useTheme(): 'light' | 'dark' {
   const { theme } = useAtom(view);
-  const [system, setSystem] = useState(dark.matches);
+  const [system, setSystem] = useState(dark().matches);
   useEffect(() => {
     const change = (): void => {
-      setSystem(dark.matches);
+      setSystem(dark().matches);
     };
-    dark.addEventListener('change', change);
+    dark().addEventListener('change', change);
     return () => {
-      dark.removeEventListener('change', change);
+      dark().removeEventListener('change', change);
     };
   }, []);
   return theme === 'auto' ? (system ? 'dark' : 'light') : theme;
@@ -22,7 +24,7 @@ export function useTheme(): 'light' | 'dark' {
 
 /** A colour of the style sheet, for canvases. */
 export function ink(name: string): string {
-  const theme = document.documentElement.dataset['theme'] ?? (dark.matches ? 'dark' : 'light');
+  const theme = document.documentElement.dataset['theme'] ?? (dark().matches ? 'dark' : 'light');
   const key = `${theme} ${name}`;
   let colour = inks.get(key);
   if (colour === undefined) {

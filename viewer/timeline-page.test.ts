@@ -7,7 +7,7 @@ import { writePage } from '../analyzer/page/embed.ts';
 import type { Report } from '../analyzer/report/document.ts';
 import { generateScenario } from '../fixtures/scenario/index.ts';
 import { chromiumPath, launch, open } from './testing/browser.ts';
-import { buildTemplate, ladder } from './testing/pages.ts';
+import { atRest, buildTemplate, ladder } from './testing/pages.ts';
 import { pageTables } from './testing/tables.ts';
 
 let dir = '';
@@ -46,6 +46,8 @@ describe.skipIf(chromiumPath === undefined)('from the cloud to one request, on a
     await page.mouse.move(cloud.x + cloud.width - 100, cloud.y + 200, { steps: 3 });
     await page.mouse.up();
     await page.waitForSelector('#ladder-table th:has-text("selection")');
+    // Not the figures of a box that the drag went through.
+    await atRest(page);
     const p99 = await ladder(page, 'p99');
     await page.locator('.outliers tbody tr').first().click();
     await page.waitForSelector('#timeline-steps tr.own');

@@ -58,8 +58,6 @@ export default defineConfig({
   // Not the development form either, when a test builds the page: what is checked is what is shipped.
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
   mode: 'production',
-  // Pages on disk can start no module worker and load no second file.
-  worker: { format: 'iife', plugins: () => [packages.plugin()] },
   build: {
     outDir: '../dist/viewer',
     emptyOutDir: true,

@@ -107,9 +107,12 @@ async function handle(request: Request): Promise<void> {
   }
 }
 
-addEventListener('message', (event: MessageEvent<Request>) => {
-  handle(event.data).catch((error: unknown) => {
-    const message = error instanceof Error ? error.message : String(error);
-    send({ type: 'failed', side: event.data.side, message });
+/** Makes this thread the worker of a page: it answers requests from now on. */
+export function serve(): void {
+  addEventListener('message', (event: MessageEvent<Request>) => {
+    handle(event.data).catch((error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error);
+      send({ type: 'failed', side: event.data.side, message });
+    });
   });
-});
+}

@@ -73,6 +73,11 @@ export async function writePage(
   return { bytes, tables: families.map((f) => f.table) };
 }
 
+/** The template's text with data blocks before the place for a trace's own. */
+export function withBlocks(template: string, blocks: string): string {
+  return splitTemplate(template).join(blocks + PAGE_MARKER);
+}
+
 function splitTemplate(template: string): readonly [string, string] {
   const at = template.lastIndexOf(PAGE_MARKER);
   if (at < 0) throw new TraceError('E_NOT_FOUND', 'the page template has no place for data');

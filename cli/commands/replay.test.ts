@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -157,6 +158,23 @@ describe('trace replay', () => {
     expect([ran.code, ran.out]).toEqual([code, '']);
     expect(ran.err).toContain(words);
     expect(ran.err.trimEnd().split('\n').length).toBe(1);
+  });
+
+  it('replays the registers of a trace that was not recorded for it', async () => {
+    const raw = mkdtempSync(join(work, 'raw-'));
+    const capture = new URL('../../fixtures/captures/P1.tar.gz', import.meta.url).pathname;
+    execFileSync('tar', ['xf', capture, '-C', raw]);
+    const ordinary = join(work, 'P1.trace');
+    expect((await trace('import', raw, '-o', ordinary)).code).toBe(0);
+    const { code, out, err } = await trace('replay', ordinary);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toMatch(/^EQUAL in all that was compared; not proven/);
+    expect(out).toContain('9 register reads compared, 116 register writes fed\n');
+    expect(out).toContain('not replayed: 44 answers that only the host knew');
+    const stored = JSON.parse(readFileSync(join(ordinary, 'replay.json'), 'utf8')) as ReplayResult;
+    expect(stored).toMatchObject({ level: 'registers', proven: false, recording: { source: 'dom0' } });
+    const end = await trace('replay', ordinary, '--end', disk);
+    expect([end.code, end.err]).toEqual([2, expect.stringContaining('E_USAGE: --end: without guest memory')]);
   });
 
   it('says what a replay lacks', async () => {

@@ -12,6 +12,7 @@ import { stepTimes, TimedAccesses } from '../output/replay-places.ts';
 import { hasReplay, storedReplay } from '../output/replay-summary.ts';
 import { servePage } from '../page-server.ts';
 import { pageTemplate } from '../page-template.ts';
+import { sampleTraces } from '../sample-traces.ts';
 import { integerOption } from './options.ts';
 
 interface Options {
@@ -19,6 +20,7 @@ interface Options {
   maxSpans?: number;
   port?: number;
   empty?: true;
+  samples: boolean;
 }
 
 export function viewCommand(program: Command, cli: Cli): void {
@@ -39,7 +41,8 @@ export function viewCommand(program: Command, cli: Cli): void {
       'loopback port to serve on (default: any that is free)',
       integerOption(1, 65_535),
     )
-    .option('--empty', 'the page without data: traces are dropped on it later (needs -o)')
+    .option('--empty', 'the page without a trace: pages are dropped on it later (needs -o)')
+    .option('--no-samples', 'with --empty: leave out the three captures to look at')
     .option(
       '--max-spans <number>',
       'spans of each family to put in; of more, the slowest and a sample of the others',
@@ -48,7 +51,8 @@ export function viewCommand(program: Command, cli: Cli): void {
     .action(async (first: string | undefined, second: string | undefined, options: Options) => {
       if (options.empty === true) {
         if (first !== undefined || options.output === undefined) usage('--empty takes -o, and no trace');
-        writeEmpty(pageTemplate(), options.output);
+        const { withBlocks } = await import('../../analyzer/page/embed.ts');
+        writeEmpty(withBlocks(pageTemplate(), options.samples ? sampleTraces() : ''), options.output);
         cli.print(`${options.output}: a page to drop pages with traces on`);
         return;
       }

@@ -44,3 +44,29 @@ export const ladder = (page: Page, row: string, column = 0): Promise<number> =>
     .nth(column)
     .getAttribute('data-ns')
     .then(Number);
+
+/**
+ * Waits until the page's figures and texts have stood still for 400 ms: tables follow a drag or a zoom 90 ms after it,
+ * the hash 150 ms after it, so that what is read before may be of a picture in between. The page itself measures the
+ * time: on a slow machine its timers are late together.
+ */
+export const atRest = (page: Page): Promise<void> =>
+  page.evaluate(
+    () =>
+      new Promise<void>((done) => {
+        const watch = new MutationObserver(() => {
+          again();
+        });
+        let timer = 0;
+        const again = (): void => {
+          clearTimeout(timer);
+          timer = window.setTimeout(() => {
+            watch.disconnect();
+            done();
+          }, 400);
+        };
+        const what = { subtree: true, childList: true, characterData: true };
+        watch.observe(document.body, { ...what, attributeFilter: ['data-ns'] });
+        again();
+      }),
+  );
