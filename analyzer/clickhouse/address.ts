@@ -12,6 +12,8 @@ export interface Address {
   readonly user: string;
   readonly password: string;
   readonly tls: { ca: Buffer; cert?: Buffer; key?: Buffer } | undefined;
+  /** `?timeout=`: how long the server may say nothing, ms. */
+  readonly timeoutMs?: number;
   /** Path segments behind the database's: of clickhouse://host/db/TRACE it is TRACE. */
   readonly rest: readonly string[];
 }
@@ -36,7 +38,7 @@ const DATABASE = /^[A-Za-z0-9_-]{1,64}$/;
 const TLS_OPTIONS = ['ca', 'cert', 'key'];
 
 /**
- * Reads clickhouse://[user[:password]@]host[:port][,host2:port2 ...][/database[/...]][?ca=FILE&cert=FILE&key=FILE];
+ * Reads clickhouse://[user[:password]@]host[:port][,host2:port2 ...][/database[/...]][?ca=FILE&cert=FILE&key=FILE&timeout=SECONDS];
  * clickhouses:// and https:// speak TLS. What the URL lacks of the credentials comes from the environment.
  * Throws E_USAGE, which never quotes the URL: it may hold a password; E_UNREADABLE for a file of a certificate.
  */
@@ -65,23 +67,37 @@ export function parseAddress(url: string, env: Environment): Address {
     database,
     user: user !== undefined && user !== '' ? user : (env[USER_VARIABLE] ?? 'default'),
     password: password ?? env[PASSWORD_VARIABLE] ?? '',
-    tls: tlsOf(parts[5] ?? '', scheme.http === 'https'),
+    ...optionsOf(parts[5] ?? '', scheme.http === 'https'),
     rest,
   };
 }
 
-/** Without credentials and options, for messages and reports. */
-export function withoutCredentials(url: string): string {
-  return url.replace(/^([a-z]+:\/\/)[^/?#]*@/, '$1').replace(/[?#].*$/, '');
+function optionsOf(query: string, secure: boolean): Pick<Address, 'tls' | 'timeoutMs'> {
+  const files = new Map<string, Buffer>();
+  let timeout: { timeoutMs?: number } = {};
+  for (const [name, value] of new URLSearchParams(query)) {
+    if (name === 'timeout') {
+      timeout = { timeoutMs: secondsOf(value) * 1000 };
+      continue;
+    }
+    if (!TLS_OPTIONS.includes(name))
+      throw wrong(`unknown option ${name} in the URL`, [...TLS_OPTIONS, 'timeout'].join(', '));
+    if (!secure) throw wrong(`option ${name} without TLS`, 'clickhouses:// or https://');
+    files.set(name, readCertificate(value));
+  }
+  return { tls: tlsOf(files), ...timeout };
 }
 
-function tlsOf(query: string, secure: boolean): Address['tls'] {
-  const files = new Map<string, Buffer>();
-  for (const [name, path] of new URLSearchParams(query)) {
-    if (!TLS_OPTIONS.includes(name)) throw wrong(`unknown option ${name} in the URL`, TLS_OPTIONS.join(', '));
-    if (!secure) throw wrong(`option ${name} without TLS`, 'clickhouses:// or https://');
-    files.set(name, readCertificate(path));
-  }
+/** A day is more than any statement takes, and what timers can wait. */
+const LONGEST_SECONDS = 86_400;
+
+function secondsOf(text: string): number {
+  const seconds = /^[0-9]+(\.[0-9]+)?$/.test(text) ? Number(text) : NaN;
+  if (seconds >= 0.1 && seconds <= LONGEST_SECONDS) return seconds;
+  throw wrong('no length of time in option timeout of the URL', `seconds, 0.1 to ${LONGEST_SECONDS}`);
+}
+
+function tlsOf(files: ReadonlyMap<string, Buffer>): Address['tls'] {
   if (files.size === 0) return undefined;
   const [ca, cert, key] = TLS_OPTIONS.map((name) => files.get(name));
   if (ca === undefined) throw wrong('certificates without that of the authority', 'ca=FILE');

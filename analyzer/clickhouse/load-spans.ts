@@ -2,11 +2,12 @@ import { TraceError, isTraceError } from '../../trace/errors.ts';
 import { SPAN_FAMILIES } from '../../trace/manifest.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { SqlFacts } from '../sql/index.ts';
-import { spanStatement } from '../sql/index.ts';
+import { PASS_SETTINGS, spanStatement } from '../sql/index.ts';
 import { REFUSAL } from '../sql/params.ts';
 import { SPAN_COLUMNS, SPAN_INPUT } from './arrow-body.ts';
 import { insertOnce } from './insert.ts';
-import { ident } from './names.ts';
+import { statementId } from './load-lock.ts';
+import { ident, literal } from './names.ts';
 import { FOREGROUND, dropPartition } from './schema.ts';
 import type { Server } from './server.ts';
 import type { SpanBlock } from './span-spool.ts';
@@ -29,25 +30,18 @@ export type SpanOrigins = Partial<Record<SpanFamily, 'server' | 'loader'>>;
 
 /**
  * Fills the spans of a trace whose events are loaded: by statements over those events where there is one for the
- * family, else with the spans that were made here. What an interrupted load has left is kept if it is whole.
+ * family, else with the spans that were made here. What an interrupted load has left is removed first. Only for the
+ * holder of the trace's LoadLock.
  */
 export async function loadSpans(server: Server, trace: string, source: SpanSource): Promise<SpanOrigins> {
   const expected = new Map<string, number>();
   for (const { family, rows } of source.blocks) expected.set(family, (expected.get(family) ?? 0) + rows);
-  const left = await spanCounts(server, trace);
-  const whole = [...left].every(([family, rows]) => expected.get(family) === rows);
-  if (left.size > 0 && !whole) {
-    await dropPartition(server, 'spans', trace, source.cluster);
-    left.clear();
-  }
+  if ((await spanCounts(server, trace)).size > 0) await dropPartition(server, 'spans', trace, source.cluster);
   const origins: SpanOrigins = {};
   for (const family of SPAN_FAMILIES) {
     const blocks = source.blocks.filter((b) => b.family === family);
-    if (blocks.length === 0 || left.has(family)) continue;
-    // Their statement joins a trace's events many times over: through Distributed tables that took minutes, and once
-    // ended the server.
-    const spread = source.cluster !== undefined && family === 'request';
-    const made = !spread && (await makeOnServer(server, trace, family, source.facts));
+    if (blocks.length === 0) continue;
+    const made = await makeOnServer(server, trace, family, source);
     if (!made) await sendSpans(server, trace, blocks);
     origins[family] = made ? 'server' : 'loader';
   }
@@ -73,16 +67,24 @@ async function makeOnServer(
   server: Server,
   trace: string,
   family: SpanFamily,
-  facts: SqlFacts,
+  { facts, cluster }: SpanSource,
 ): Promise<boolean> {
   try {
-    const statement = spanStatement(family, facts, { trace, database: server.database, events: 'events' });
+    const events = cluster === undefined ? 'events' : 'events_local';
+    const statement = spanStatement(family, facts, { trace, database: server.database, events });
     if (statement === undefined) return false;
+    // A trace lies on one shard whole, and the others find nothing: each runs the whole statement on its own tables.
+    // Through Distributed tables every step of every join would be fetched on its own (minutes, and once the end of
+    // the server).
+    const from =
+      cluster === undefined ? `(${statement.sql})` : `cluster(${literal(cluster)}, view(${statement.sql}))`;
     await server.once(
       `INSERT INTO spans (trace, family, ${COLUMNS}) ` +
-        `SELECT {trace:String}, {span_family:String}, ${COLUMNS} FROM (${statement.sql})`,
+        `SELECT {trace:String}, {span_family:String}, ${COLUMNS} FROM ${from}`,
       { ...statement.params, trace, span_family: family },
-      FOREGROUND,
+      // The rows come here and go on from here: a server would else send its shards the INSERT with half of this SELECT.
+      { ...FOREGROUND, ...PASS_SETTINGS, parallel_distributed_insert_select: '0' },
+      statementId(trace, family),
     );
     return true;
   } catch (error) {

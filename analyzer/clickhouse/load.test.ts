@@ -230,6 +230,10 @@ describe.skipIf(missing !== undefined)('traces on a cluster', () => {
       await withTrace(name, async (trace) => {
         const { id } = await loadTrace(server, trace, options);
         expect((await loadTrace(server, trace, options)).already).toBe(true);
+        const { passes } = await storedTrace(server, id);
+        expect(new Set(Object.values(JSON.parse(passes) as Record<string, string>))).toEqual(
+          new Set(['server']),
+        );
         const here = comparable(analyzeTrace(trace, { path: '', by: BY, warnings: trace.warnings }));
         for (const s of [server, other]) {
           const there = await reportOnServer(s, id, { tool: 'test', by: BY });

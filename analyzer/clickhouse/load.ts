@@ -6,6 +6,7 @@ import { sqlFacts } from '../sql/index.ts';
 import { insertOnce } from './insert.ts';
 import { loadEvents } from './load-events.ts';
 import { loadSpans } from './load-spans.ts';
+import { LoadLock, endLeftStatements } from './load-lock.ts';
 import { ident } from './names.ts';
 import { storeResults } from './results.ts';
 import { migrate } from './schema.ts';
@@ -22,6 +23,8 @@ export interface LoadOptions {
   /** Events that are on the server, and all. */
   progress?: (done: number, total: number) => void;
   signal?: AbortSignal;
+  /** Called when another load of the same trace is under way, which is waited for. */
+  onWait?: () => void;
 }
 
 export interface Loaded {
@@ -37,22 +40,49 @@ export interface Loaded {
 
 /**
  * Puts a trace into the database: events, facts, spans, and last its row in `traces`, from which on it is seen.
- * Killed at any instant and run again it goes on; run twice it does nothing. Rejects with E_SERVER and
- * E_SCHEMA_VERSION, E_WRITE for the temporary files.
+ * Killed at any instant and run again it goes on; run twice it does nothing, at once or one after the other. Rejects
+ * with E_SERVER and E_SCHEMA_VERSION, E_WRITE for the temporary files.
  */
 export async function loadTrace(server: Server, trace: OpenTrace, options: LoadOptions): Promise<Loaded> {
   const { tool, cluster } = options;
   const id = traceId(trace.manifest);
   const total = trace.sources.reduce((sum, source) => sum + source.scan.rows, 0);
-  await migrate(server, {
-    tool: `${tool.name} ${tool.version}`,
-    ...(cluster === undefined ? {} : { cluster }),
-  });
-  const [there] = await server.rows('SELECT trace FROM traces FINAL WHERE trace = {id:String}', { id });
-  if (there !== undefined) return { id, events: total, resumed: 0, already: true, interrupted: false };
-  const { resumed } = await loadEvents(server, id, trace, options);
-  const loaded: Loaded = { id, events: total, resumed, already: false, interrupted: false };
-  if (options.signal?.aborted === true) return { ...loaded, interrupted: true };
+  const lock = new LoadLock(server, id, options);
+  const loaded: Loaded = { id, events: total, resumed: 0, already: false, interrupted: false };
+  try {
+    await migrate(server, {
+      tool: `${tool.name} ${tool.version}`,
+      ...(cluster === undefined ? {} : { cluster }),
+    });
+    if (await isThere(server, id)) return { ...loaded, already: true };
+    await lock.ensure();
+    if (await isThere(server, id)) return { ...loaded, already: true };
+    const { resumed } = await loadEvents(server, id, trace, options);
+    if (options.signal?.aborted === true) return { ...loaded, resumed, interrupted: true };
+    const already = await finish(server, id, trace, lock, options);
+    return { ...loaded, resumed, already };
+  } catch (error) {
+    if (options.signal?.aborted === true) return { ...loaded, interrupted: true };
+    throw error;
+  } finally {
+    lock.release();
+  }
+}
+
+async function isThere(server: Server, id: string): Promise<boolean> {
+  const [row] = await server.rows('SELECT trace FROM traces FINAL WHERE trace = {id:String}', { id });
+  return row !== undefined;
+}
+
+/** Spans, facts and the row that makes the trace seen; true if another load has done it meanwhile. */
+async function finish(
+  server: Server,
+  id: string,
+  trace: OpenTrace,
+  lock: LoadLock,
+  options: LoadOptions,
+): Promise<boolean> {
+  const { tool, cluster } = options;
   const spool = new SpanSpool();
   try {
     let plans: SpanPlans | undefined;
@@ -62,32 +92,37 @@ export async function loadTrace(server: Server, trace: OpenTrace, options: LoadO
     });
     spool.close();
     const facts = sqlFacts(trace.manifest, results);
-    const origins = await loadSpans(server, id, {
-      facts,
-      blocks: spool.blocks,
-      ...(cluster === undefined ? {} : { cluster }),
+    // A server that goes away here forgets the lock, and may have some of the spans: all of this anew, then.
+    return await server.again('to make spans', async () => {
+      if ((await lock.ensure()) && (await isThere(server, id))) return true;
+      await endLeftStatements(server, id);
+      const origins = await loadSpans(server, id, {
+        facts,
+        blocks: spool.blocks,
+        ...(cluster === undefined ? {} : { cluster }),
+      });
+      await loadFacts(server, id, trace);
+      await insertRows(server, 'traces', id, [
+        {
+          trace: id,
+          tool: `${tool.name} ${tool.version}`,
+          path: options.path,
+          created: trace.manifest.created,
+          events: trace.sources.reduce((sum, source) => sum + source.scan.rows, 0),
+          labels: options.labels,
+          warnings: options.warnings ?? trace.warnings,
+          manifest: JSON.stringify(trace.manifest),
+          plans: JSON.stringify(plans),
+          results: storeResults(results),
+          facts: JSON.stringify(facts),
+          passes: JSON.stringify(origins),
+        },
+      ]);
+      return false;
     });
-    await loadFacts(server, id, trace);
-    await insertRows(server, 'traces', id, [
-      {
-        trace: id,
-        tool: `${tool.name} ${tool.version}`,
-        path: options.path,
-        created: trace.manifest.created,
-        events: total,
-        labels: options.labels,
-        warnings: options.warnings ?? trace.warnings,
-        manifest: JSON.stringify(trace.manifest),
-        plans: JSON.stringify(plans),
-        results: storeResults(results),
-        facts: JSON.stringify(facts),
-        passes: JSON.stringify(origins),
-      },
-    ]);
   } finally {
     spool.remove();
   }
-  return loaded;
 }
 
 /** Sources with their places on the axis, interned strings and devices, for queries of the user's own. */

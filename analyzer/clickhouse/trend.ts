@@ -2,6 +2,7 @@ import { TraceError } from '../../trace/errors.ts';
 import type { HistogramState } from '../stats/histogram.ts';
 import { EXACT_LIMIT, Histogram } from '../stats/histogram.ts';
 import { SIGNIFICANCE, changePoints, median } from './change-point.ts';
+import { chosenTraces } from './chosen-traces.ts';
 import { needSchema } from './schema.ts';
 import type { Server } from './server.ts';
 import { BUCKET_SQL, LEFT_OUT_SQL } from './span-sql.ts';
@@ -75,24 +76,12 @@ export interface TrendGroup {
   recordings: { trace: string; created: string; spans: number; figure: number | null }[];
 }
 
-interface TraceRow {
-  trace: string;
-  created: string;
-  value: string;
-  labelled: number;
-}
-
 /** A figure of every recording in the database that is chosen, by a label, and where it changed. E_NO_DATA for none. */
 export async function trendOnServer(server: Server, options: TrendOptions): Promise<Trend> {
   await needSchema(server, { tool: options.tool });
   const { of, by, labels, device } = options;
-  const names = Object.keys(labels);
-  const all = await server.rows<TraceRow>(
-    'SELECT trace, created, labels[{by:String}] AS value, mapContains(labels, {by:String}) AS labelled FROM traces FINAL ' +
-      'WHERE arrayAll((k, v) -> mapContains(labels, k) AND labels[k] = v, {names:Array(String)}, {values:Array(String)}) ORDER BY created, trace',
-    { by, names, values: names.map((name) => labels[name]!) },
-  );
-  const traces = all.filter((t) => t.labelled !== 0);
+  const all = await chosenTraces(server, { by, labels });
+  const traces = all.filter((t) => t.labelled);
   if (traces.length === 0) {
     throw new TraceError('E_NO_DATA', `no recording there has label ${by} and what else was asked for`, {
       source: server.place,

@@ -8,32 +8,40 @@ import { VIRTIO_MMIO_WINDOW, registerName } from '../../trace/virtio-mmio.ts';
 import { SPAN_INPUT } from '../clickhouse/arrow-body.ts';
 import { ident, literal } from '../clickhouse/names.ts';
 
-/** An Arrow IPC stream on disk. */
-export interface ArrowTable {
-  readonly path: string;
+/** A table that a query may name, and the SELECT that gives its rows. */
+export interface TraceView {
+  readonly name: string;
+  readonly select: string;
+}
+
+export interface SpanRowsOf {
+  readonly plan: SpanPlan;
+  /** What to select from: the columns of SPAN_INPUT. */
+  readonly from: readonly string[];
 }
 
 /**
- * Statements that make a trace's tables over its Arrow files, for an engine of ClickHouse's language in this process
- * (docs/COMMANDS.md says what each holds). What was not seen is NULL, so that aggregates leave it out.
+ * The tables of a trace (docs/COMMANDS.md says what each holds) in ClickHouse's language, the same whether its events
+ * and spans lie in Arrow files or on a server. What was not seen is NULL, so that aggregates leave it out.
+ * `eventsFrom`: what to select a source's events from: the columns of EVENT_TYPES.
  */
-export function viewStatements(
+export function traceViews(
   manifest: Manifest,
-  eventFile: (source: string) => string,
-  spans: ReadonlyMap<SpanFamily, { plan: SpanPlan; files: readonly ArrowTable[] }>,
-): string[] {
+  eventsFrom: (source: string) => string,
+  spans: ReadonlyMap<SpanFamily, SpanRowsOf>,
+): TraceView[] {
   const axis = traceAxis(manifest);
-  const events = manifest.sources.map(({ id }) => eventRows(id, eventFile(id), axis.line(id)));
+  const events = manifest.sources.map(({ id }) => eventRows(id, eventsFrom(id), axis.line(id)));
   return [
     view(
       'events',
       events,
       `SELECT * FROM null('source String, t Nullable(Float64), name String, ${EVENT_TYPES}')`,
     ),
-    ...[...spans].map(([family, { plan, files }]) =>
+    ...[...spans].map(([family, { plan, from }]) =>
       view(
         `spans_${family}`,
-        files.map(({ path }) => spanRows(family, plan, manifest.devices, arrow(path))),
+        from.map((one) => spanRows(family, plan, manifest.devices, one)),
         spanRows(family, plan, manifest.devices, `null(${literal(SPAN_INPUT)})`),
       ),
     ),
@@ -54,26 +62,44 @@ export function viewStatements(
   ];
 }
 
-const EVENT_TYPES =
+/** Statements that make the tables over a trace's Arrow files, for an engine in this process. */
+export function viewStatements(
+  manifest: Manifest,
+  eventFile: (source: string) => string,
+  spans: ReadonlyMap<SpanFamily, { plan: SpanPlan; files: readonly { readonly path: string }[] }>,
+): string[] {
+  const fromFiles = new Map(
+    [...spans].map(([family, { plan, files }]) => [
+      family,
+      { plan, from: files.map(({ path }) => `file(${literal(path)}, 'ArrowStream')`) },
+    ]),
+  );
+  const events = (source: string): string =>
+    `file(${literal(eventFile(source))}, 'ArrowStream', ${literal(EVENT_TYPES)})`;
+  return traceViews(manifest, events, fromFiles).map(
+    ({ name, select }) => `CREATE VIEW ${ident(name)} AS ${select}`,
+  );
+}
+
+/** Columns of events as they are stored. */
+export const EVENT_TYPES =
   'ts Float64, kind UInt16, cpu UInt16, domid UInt16, vcpu UInt16, pid Int32, addr UInt64, data UInt64, ' +
   'arg0 UInt32, arg1 UInt32, arg2 UInt32, arg3 UInt32';
 
 /** `none`: the SELECT where there is nothing to read. */
-function view(name: string, selects: readonly string[], none?: string): string {
+function view(name: string, selects: readonly string[], none?: string): TraceView {
   const all = selects.length === 0 && none !== undefined ? [none] : selects;
-  return `CREATE VIEW ${ident(name)} AS ${all.join(' UNION ALL ')}`;
+  return { name, select: all.join(' UNION ALL ') };
 }
 
-const arrow = (path: string): string => `file(${literal(path)}, 'ArrowStream')`;
-
 /** Empty tables have no file that could be read: a source without events has one all the same. */
-function eventRows(id: string, path: string, line: AxisLine | undefined): string {
+function eventRows(id: string, from: string, line: AxisLine | undefined): string {
   const t = line === undefined ? 'NULL' : `ts * ${float(line.scale)} + ${float(line.shift)}`;
   const kinds = Object.values(EVENT);
   const name = `transform(kind, ${list(kinds.map((k) => String(k.id)))}, ${list(kinds.map((k) => literal(k.name)))}, '')`;
   return (
     `SELECT ${literal(id)} AS source, CAST(${line === undefined ? t : seen(t)} AS Nullable(Float64)) AS t, ` +
-    `${name} AS name, * FROM file(${literal(path)}, 'ArrowStream', ${literal(EVENT_TYPES)})`
+    `${name} AS name, * FROM ${from}`
   );
 }
 

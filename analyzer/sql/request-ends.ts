@@ -8,8 +8,11 @@ import { refuseIf } from './params.ts';
 import { NEVER, queueRows, shows } from './request-rows.ts';
 import { sourceRows } from './source-rows.ts';
 
-/** passes/requests.ts: used requests that wait for an interrupt. */
-const MAX_UNINTERRUPTED = 4096;
+/**
+ * passes/requests.ts gives all used requests out when more than 4096 wait for an interrupt. So many of those that are
+ * announced in the end, and so many that never are, cannot make it do that.
+ */
+const SURE_UNINTERRUPTED = 2048;
 
 /**
  * The requests of `rows` with the interrupt that announced each: raise_row (0: none), raise_t, raise_number.
@@ -53,12 +56,15 @@ export function ended(p: Params, facts: SqlFacts, dom0: SqlSource, rows: string)
   const polled = `SELECT l.*, ${pick('poll_row')} FROM (${handled}) AS l ${next(polls, 'q', 'use_row')}`;
   const first = `SELECT l.*, if(n.row > 0 AND l.announce_row != ${NEVER}, n.row, ${NEVER}) AS line_row, n.t AS raise_t, n.number AS raise_number, n.event AS event
     FROM (${polled}) AS l ${next(raised, 'device', 'announce_row')}`;
-  return `SELECT * FROM (
-      SELECT *, countIf(use_row != ${NEVER}) OVER () AS waits, least(handler_row, poll_row) AS taken_row,
+  const ends = `SELECT *, least(handler_row, poll_row) AS taken_row,
         ${notify ? 'announce_row < taken_row' : 'line_row < taken_row'} AS told, if(told AND line_row != ${NEVER}, line_row, 0) AS raise_row,
         if(told, line_row, taken_row) AS end_row
       FROM (${first})
-      WHERE ${notify ? '1' : refuseIf(`handler_row < line_row AND line_row != ${NEVER} AND NOT (event > handler_row + 1)`, 'a handler that runs before the raise')}
+      WHERE ${notify ? '1' : refuseIf(`handler_row < line_row AND line_row != ${NEVER} AND NOT (event > handler_row + 1)`, 'a handler that runs before the raise')}`;
+  return `SELECT * FROM (
+      SELECT *, countIf(use_row != ${NEVER} AND end_row = ${NEVER}) OVER () AS never_ended,
+        maxIf(end_row, end_row != ${NEVER}) OVER (ORDER BY use_row ROWS BETWEEN UNBOUNDED PRECEDING AND ${SURE_UNINTERRUPTED} PRECEDING) AS ended_before
+      FROM (${ends})
     )
-    WHERE ${refuseIf(`use_row != ${NEVER} AND end_row = ${NEVER} AND waits > ${MAX_UNINTERRUPTED}`, 'requests that wait for no interrupt')}`;
+    WHERE ${refuseIf(`use_row != ${NEVER} AND (never_ended > ${SURE_UNINTERRUPTED} OR ended_before >= use_row)`, 'requests that wait for no interrupt')}`;
 }

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Diff } from '../../analyzer/compare/diff.ts';
@@ -226,26 +226,61 @@ describe('--fail-on', () => {
         [string, object, unknown[]][],
       ];
       const counts = { tests: '3', failures: '1', errors: '1' };
-      expect([tag, attributes]).toEqual(['testsuites', { ...counts, time: '0' }]);
+      expect([tag, attributes]).toEqual(['testsuites', {}]);
       const [suite] = suites;
       expect(suite!.slice(0, 2)).toEqual([
         'testsuite',
-        { ...counts, name: `trace analyze ${p1}`, skipped: '0', time: '0' },
+        {
+          ...counts,
+          name: `trace analyze ${p1}`,
+          package: 'ioreq-trace',
+          id: '0',
+          timestamp: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/) as string,
+          hostname: hostname(),
+          skipped: '0',
+          time: '0',
+        },
       ]);
-      const cases = suite![2] as [
+      const parts = suite![2] as [
         string,
         Record<string, string>,
         [string, Record<string, string>, string][],
       ][];
-      expect(cases.map(([t, a, [first]]) => [t, Object.keys(a).sort(), a['name'], first![0]])).toEqual([
+      expect(parts.map(([part]) => part)).toEqual([
+        ...['properties', 'testcase', 'testcase', 'testcase', 'system-out', 'system-err'],
+      ]);
+      const cases = parts.slice(1, 4);
+      expect(cases.map(([t, a, [first]]) => [t, Object.keys(a).sort(), a['name'], first?.[0]])).toEqual([
         ['testcase', ['classname', 'name', 'time'], 'mmio.p50 > 1ns', 'failure'],
-        ['testcase', ['classname', 'name', 'time'], 'mmio.p50 > 100s', 'system-out'],
+        ['testcase', ['classname', 'name', 'time'], 'mmio.p50 > 100s', undefined],
         ['testcase', ['classname', 'name', 'time'], hostile.replace(/[\u0007\ud800]/g, '\ufffd'), 'error'],
       ]);
       expect(cases[0]![2][0]![1]).toMatchObject({ type: 'condition', message: cases[0]![2][0]![2] });
       expect(readFileSync(xml, 'utf8')).not.toContain('\u0007');
+      expect(readFileSync(xml, 'utf8')).toMatch(
+        /<system-out>mmio\.p50 &#62; 100s: \S+ ms \(371 values\)&#10;</,
+      );
     },
   );
+
+  const xmllint = spawnSync('xmllint', ['--version']).status === 0;
+  if (!xmllint) console.warn('skipped: no xmllint here (Debian: libxml2-utils)');
+  it.skipIf(!xmllint)("writes JUnit that is as readers of Ant's reports want it", async () => {
+    const schema = join(ROOT, 'fixtures/junit/report.xsd');
+    const check = (path: string): { status: number | null; stderr: string } =>
+      spawnSync('xmllint', ['--noout', '--nonet', '--schema', schema, path], { encoding: 'utf8' });
+    const xml = join(scratch, 'valid.xml');
+    const conditions = ['mmio.p50 > 1ns', 'mmio.p50 > 100s', 'mmio[device="<a\'\u0007\ud800]]>"].p50 > 1ns'];
+    for (const some of [conditions, conditions.slice(1, 2), conditions.slice(2)]) {
+      const ran = await trace('analyze', p1, ...some.flatMap((c) => ['--fail-on', c]), '--junit', xml);
+      expect(ran.code).toBe(some.length === 1 && some[0] === conditions[1] ? 0 : 1);
+      const { status, stderr } = check(xml);
+      expect([status, stderr]).toEqual([0, `${xml} validates\n`]);
+    }
+    // The schema refuses what it should.
+    const wrong = kept('wrong.xml', readFileSync(xml, 'utf8').replace(' type="no figure"', ''));
+    expect(check(wrong).status).toBe(3);
+  });
 });
 
 const missing = clickhouseMissing();

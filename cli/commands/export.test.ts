@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tableFromIPC } from 'apache-arrow';
+import { asyncBufferFromFile, parquetReadObjects } from 'hyparquet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Report } from '../../analyzer/report/document.ts';
 import { clickhouseMissing, installedClickHouse } from '../../fixtures/clickhouse/server.ts';
@@ -219,6 +220,49 @@ describe.skipIf(missing !== undefined)('trace sql', () => {
     expect(await rows(small, 'SELECT * FROM devices')).toEqual([]);
   });
 
+  it('is Parquet that another reader takes, for trace export too', async () => {
+    const read = async (path: string): Promise<Record<string, unknown>[]> =>
+      parquetReadObjects({ file: await asyncBufferFromFile(path) });
+    for (const family of ['mmio', 'request'] as const) {
+      const file = join(scratch, `it's ${family}.parquet`);
+      const ran = await trace('export', p1, '-f', 'parquet', '--family', family, '-o', file);
+      const spans = await read(file);
+      expect(ran).toEqual({ code: 0, out: `${spans.length} spans in ${file}\n`, err: '' });
+      const { total } = family === 'mmio' ? report.mmio : report.requests;
+      const totals = spans.map((span) => span['total']).filter((t): t is number => t !== null);
+      expect([totals.length, Math.max(...totals)]).toEqual([total.count, total.max_ns]);
+      const sort = (list: Record<string, unknown>[]): string[] =>
+        list
+          .map((row) =>
+            JSON.stringify(Object.entries(row), (_k, v: unknown) => (typeof v === 'bigint' ? Number(v) : v)),
+          )
+          .sort();
+      expect(sort(spans)).toEqual(sort(await rows(p1, `SELECT * FROM spans_${family}`)));
+    }
+    const none = join(scratch, 'none.parquet');
+    const small = join(scratch, 'small-parquet');
+    writeSmallTrace(small, [3]);
+    for (const args of [
+      [small, '--family', 'injection'],
+      [p1],
+      [p1, '--family', 'mmio', '-o', '-'],
+      ['clickhouse://h/d/0123456789abcdef', '--family', 'mmio'],
+    ]) {
+      const ran = await trace('export', '-f', 'parquet', '-o', none, ...args);
+      expect([ran.out, ran.err]).toEqual(['', expect.stringMatching(/^trace: E_(NO_DATA|USAGE): [^\n]+\n$/)]);
+    }
+    expect(existsSync(none)).toBe(false);
+    const engine = ENV['IOREQ_TRACE_CHDB']!;
+    ENV['IOREQ_TRACE_CHDB'] = scratch;
+    const absent = await trace('export', p1, '-f', 'parquet', '--family', 'mmio', '-o', none);
+    ENV['IOREQ_TRACE_CHDB'] = engine;
+    expect(absent).toEqual({
+      code: 4,
+      out: '',
+      err: expect.stringMatching(/^trace: E_NOT_FOUND: Parquet needs the package chdb[^\n]+\n$/) as string,
+    });
+  });
+
   it('says in one line what is wrong', async () => {
     const line = (code: string): unknown => expect.stringMatching(new RegExp(`^trace: ${code}: [^\\n]+\\n$`));
     const check = async (code: number, error: string, ...args: string[]): Promise<void> => {
@@ -227,7 +271,7 @@ describe.skipIf(missing !== undefined)('trace sql', () => {
     await check(2, 'E_USAGE', p1, 'SELECT nope FROM events');
     await check(2, 'E_USAGE', p1, 'hello\nworld');
     await check(2, 'E_USAGE', p1, 'SELECT 1', '-f', 'arrow');
-    await check(2, 'E_USAGE', 'clickhouse://h/d/t', 'SELECT 1');
+    await check(2, 'E_USAGE', 'clickhouse://h/d', 'SELECT 1');
     await check(4, 'E_NOT_FOUND', join(scratch, 'none'), 'SELECT 1');
     await check(4, 'E_WRITE', p1, 'SELECT 1', '-o', join(scratch, 'no', 'file'));
     const broken = join(scratch, 'broken.csv');

@@ -3,6 +3,7 @@ import type { Cli } from '../cli.ts';
 import { analyzeCommand } from './analyze.ts';
 import { completionCommand } from './completion.ts';
 import { debugAdapterCommand } from './debug-adapter.ts';
+import { compareCommand } from './compare.ts';
 import { diffCommand } from './diff.ts';
 import { exportCommand } from './export.ts';
 import { importCommand } from './import.ts';
@@ -30,6 +31,7 @@ export const COMMANDS: readonly RegisterCommand[] = [
   infoCommand,
   analyzeCommand,
   diffCommand,
+  compareCommand,
   exportCommand,
   sqlCommand,
   loadCommand,

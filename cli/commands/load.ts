@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Server } from '../../analyzer/clickhouse/server.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
 import { escapeText } from '../output/escape.ts';
@@ -61,15 +62,21 @@ async function loadAction(cli: Cli, dir: string, options: Options): Promise<void
     stop.abort();
   };
   let waiting = false;
-  const server = await connect(address, {
-    patienceMs: PATIENCE_MS,
-    onRetry(error) {
-      if (!waiting) cli.warn(`${error.message}; trying again for ${PATIENCE_MS / 1000} s`);
-      waiting = true;
-    },
-  });
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+  let server: Server | undefined;
+  const interrupted = (name: string): void => {
+    cli.print(`${escapeText(name)}: interrupted; the same command goes on where it stopped`);
+    cli.exitCode = EXIT_INTERRUPTED;
+  };
   try {
+    server = await connect(address, {
+      patienceMs: PATIENCE_MS,
+      signal: stop.signal,
+      onRetry(error) {
+        if (!waiting) cli.warn(`${error.message}; trying again for ${PATIENCE_MS / 1000} s`);
+        waiting = true;
+      },
+    });
     const begun = Date.now();
     const loaded = await loadTrace(server, trace, {
       tool: { name: TOOL_NAME, version: cli.version },
@@ -81,14 +88,16 @@ async function loadAction(cli: Cli, dir: string, options: Options): Promise<void
         bar.update(done, total);
       },
       signal: stop.signal,
+      onWait: () => {
+        cli.warn('another load of this trace is under way; waiting for it');
+      },
       ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
     });
     bar.clear();
     for (const warning of trace.warnings) cli.warn(warning);
     const name = `${server.place}/${loaded.id}`;
     if (loaded.interrupted) {
-      cli.print(`${escapeText(name)}: interrupted; the same command goes on where it stopped`);
-      cli.exitCode = EXIT_INTERRUPTED;
+      interrupted(name);
     } else if (loaded.already) {
       cli.print(`${escapeText(name)}: is there already, whole; nothing was sent`);
     } else {
@@ -99,9 +108,14 @@ async function loadAction(cli: Cli, dir: string, options: Options): Promise<void
     }
     const [damage] = trace.damage;
     if (damage !== undefined) cli.exitCode = damage.exitCode;
+  } catch (error) {
+    // The first contact ends as any request does.
+    if (!stop.signal.aborted) throw error;
+    bar.clear();
+    interrupted(address.place);
   } finally {
     bar.clear();
     process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal);
-    await server.close();
+    await server?.close();
   }
 }

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
+import { engineWords } from '../../analyzer/embedded/formats.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
 
@@ -14,7 +15,7 @@ export interface Session {
  * A session of chDB: ClickHouse's engine as a library. It is 540 MB, so that it is no part of this tool: found where
  * IOREQ_TRACE_CHDB says (a folder with node_modules), else beside the tool. Throws E_NOT_FOUND, E_UNSUPPORTED.
  */
-export function openChdb({ streams }: Cli): Session {
+export function openChdb({ streams }: Cli, what = 'trace sql'): Session {
   const told = streams.env['IOREQ_TRACE_CHDB'];
   const from = told === undefined || told === '' ? import.meta.url : join(resolve(told), 'package.json');
   const require = createRequire(from);
@@ -22,7 +23,7 @@ export function openChdb({ streams }: Cli): Session {
   try {
     path = require.resolve('chdb');
   } catch {
-    throw new TraceError('E_NOT_FOUND', 'trace sql needs the package chdb, which is not installed', {
+    throw new TraceError('E_NOT_FOUND', `${what} needs the package chdb, which is not installed`, {
       expected: 'npm install --global chdb@3, or IOREQ_TRACE_CHDB=FOLDER with it in node_modules',
     });
   }
@@ -30,15 +31,14 @@ export function openChdb({ streams }: Cli): Session {
     const { Session: Made } = require(path) as { Session: new () => Session };
     return new Made();
   } catch (error) {
-    throw new TraceError('E_UNSUPPORTED', `chdb cannot be loaded: ${firstLine(error)}`, { source: path });
+    throw new TraceError('E_UNSUPPORTED', `chdb cannot be loaded: ${engineWords(textOf(error))}`, {
+      source: path,
+    });
   }
 }
 
-/** The engine's errors in one line, without its number and class, which are no part of what is wrong. */
 export function engineError(error: unknown): TraceError {
-  const text = firstLine(error).replace(/^Code: \d+\. DB::Exception: /, '');
-  return new TraceError('E_USAGE', `the engine: ${text.slice(0, 500)}`);
+  return new TraceError('E_USAGE', `the engine: ${engineWords(textOf(error))}`);
 }
 
-const firstLine = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).replace(/\s*\n\s*/g, ' ').trim();
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

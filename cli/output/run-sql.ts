@@ -2,36 +2,13 @@ import { join, resolve } from 'node:path';
 import { runPasses } from '../../analyzer/analyze.ts';
 import { literal } from '../../analyzer/clickhouse/names.ts';
 import { SpanSpool } from '../../analyzer/clickhouse/span-spool.ts';
+import type { SqlFormat } from '../../analyzer/embedded/formats.ts';
+import { SQL_FORMATS, SQL_SETTINGS } from '../../analyzer/embedded/formats.ts';
 import { viewStatements } from '../../analyzer/embedded/views.ts';
 import type { SpanFamily, SpanPlan } from '../../trace/spans.ts';
 import type { OpenTrace } from '../../trace/open.ts';
 import type { Session } from './chdb.ts';
 import { engineError } from './chdb.ts';
-
-/** The engine's names of the formats. */
-export const SQL_FORMATS = {
-  table: 'PrettyCompactMonoBlock',
-  json: 'JSON',
-  csv: 'CSVWithNames',
-  arrow: 'ArrowStream',
-  parquet: 'Parquet',
-} as const;
-export type SqlFormat = keyof typeof SQL_FORMATS;
-
-/** 64-bit integers whole, as texts in JSON; no colours or cut cells in tables; NaN is no JSON. */
-const SETTINGS = [
-  'output_format_json_quote_64bit_integers = 1',
-  'output_format_json_quote_denormals = 0',
-  'output_format_pretty_color = 0',
-  'output_format_pretty_row_numbers = 0',
-  'output_format_pretty_highlight_digit_groups = 0',
-  'output_format_pretty_max_rows = 10000',
-  'output_format_pretty_single_large_number_tip_threshold = 0',
-  'output_format_arrow_string_as_string = 1',
-  "output_format_arrow_compression_method = 'none'",
-  // What every reader of Parquet has.
-  "output_format_parquet_compression_method = 'snappy'",
-];
 
 /**
  * Runs one query on a trace's tables. To a file the engine writes as it goes; else the bytes are returned.
@@ -43,6 +20,8 @@ export async function runSql(
   sql: string,
   format: SqlFormat,
   file?: string,
+  /** Called when the tables are there. */
+  ready?: () => void,
 ): Promise<Uint8Array> {
   const spool = new SpanSpool();
   try {
@@ -62,8 +41,12 @@ export async function runSql(
     const eventFile = (id: string): string => join(resolve(trace.dir), `events-${id}.arrows`);
     const text = sql.replace(/[\s;]+$/, '');
     try {
-      for (const setting of SETTINGS) session.query(`SET ${setting}`);
+      // Mapped files count as memory of the process, all that was read of them.
+      session.query("SET storage_file_read_method = 'pread'");
+      for (const [name, value] of Object.entries(SQL_SETTINGS))
+        session.query(`SET ${name} = ${typeof value === 'number' ? value : literal(value)}`);
       for (const view of viewStatements(trace.manifest, eventFile, spans)) session.query(view);
+      ready?.();
       if (file === undefined)
         return (await session.queryAsync(text, { format: SQL_FORMATS[format] })).bytes();
       const place = literal(resolve(file));
