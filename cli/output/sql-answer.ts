@@ -6,8 +6,15 @@ import { escapeText } from './escape.ts';
 export function printAnswer(cli: Cli, format: SqlFormat, bytes: Uint8Array): void {
   const text = new TextDecoder().decode(bytes);
   const shown = format === 'table' || cli.streams.stdoutIsTerminal;
-  cli.streams.stdout(shown ? text.split('\n').map(plain).join('\n') : text);
+  cli.streams.stdout(
+    shown
+      ? text
+          .split('\n')
+          .map(format === 'json' ? indented : escapeText)
+          .join('\n')
+      : text,
+  );
 }
 
 /** JSON is indented with tabs. */
-const plain = (line: string): string => line.split('\t').map(escapeText).join('\t');
+const indented = (line: string): string => line.split('\t').map(escapeText).join('\t');

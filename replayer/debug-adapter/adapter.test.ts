@@ -122,6 +122,23 @@ describe.skipIf(!legacyPresent())('the debug adapter', () => {
     await done;
   });
 
+  it('tells why a movement of the console stopped as it does of its own', async () => {
+    const { client, done } = await launched(withWrongRead(legacyText(), 196));
+    await client.event('stopped');
+    const { result } = await client.get<{ result: string }>('evaluate', {
+      expression: 'continue',
+      context: 'repl',
+    });
+    expect(result).toContain('step 196');
+    expect(await client.event('stopped')).toMatchObject({ reason: 'exception' });
+    const info = await client.get<{ description: string }>('exceptionInfo', { threadId: 1 });
+    expect(info.description).toContain('step 196: blk 0 InterruptStatus');
+    await client.get('evaluate', { expression: 'back 3', context: 'repl' });
+    expect(await client.event('stopped')).toMatchObject({ reason: 'step' });
+    await client.get('disconnect');
+    await done;
+  });
+
   it('stops at a divergence, tells it, and ends with exit code 1', async () => {
     const { client, done } = await launched(withWrongRead(legacyText(), 196), { stopOnEntry: false });
     expect(await client.event('stopped')).toMatchObject({ reason: 'exception' });

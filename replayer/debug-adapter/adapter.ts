@@ -243,7 +243,6 @@ export class DebugAdapter {
     void how(session)
       .then(
         (stop) => {
-          this.lastStop = stop;
           if (session.position >= from)
             for (const found of session.divergences.slice(known))
               this.print(divergenceLines(found).join('\n'), 'stderr');
@@ -264,6 +263,7 @@ export class DebugAdapter {
   }
 
   private stoppedBy(stop: Stop): void {
+    this.lastStop = stop;
     if (stop.why === 'gave up') this.print(stop.text, 'stderr');
     this.tellStopped(stoppedBy(stop, this.points?.byName ?? []));
   }
@@ -325,8 +325,9 @@ export class DebugAdapter {
     if (context !== 'repl' && !isLooking(expression))
       throw new TraceError('E_USAGE', 'only commands that look: device, queue, chain, memory, list, where');
     const from = session.position;
-    const { lines } = await runCommand(session, expression);
-    if (session.position !== from) this.tellStopped({ reason: 'goto' });
+    const { lines, stop } = await runCommand(session, expression);
+    if (stop !== undefined) this.stoppedBy(stop);
+    else if (session.position !== from) this.tellStopped({ reason: 'goto' });
     return { result: lines.join('\n'), variablesReference: 0 };
   }
 

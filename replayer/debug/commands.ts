@@ -12,6 +12,8 @@ export interface Answer {
   quit?: true;
   /** `finish` was asked for: whether all was equal. */
   equal?: boolean;
+  /** It moved: why it stopped there. */
+  stop?: Stop;
 }
 
 export interface Command {
@@ -282,7 +284,7 @@ export const COMMANDS: readonly Command[] = [
 ];
 
 /** Runs a movement and tells where it led: what differed on the way, why it stopped, what comes next. */
-async function moved(session: DebugSession, move: () => Promise<Stop>, paint: Paint): Promise<string[]> {
+async function moved(session: DebugSession, move: () => Promise<Stop>, paint: Paint): Promise<Answer> {
   const from = session.position;
   const known = session.divergences.length;
   const stop = await move();
@@ -297,7 +299,7 @@ async function moved(session: DebugSession, move: () => Promise<Stop>, paint: Pa
   if (stop.why === 'interrupted') lines.push('interrupted');
   if (stop.why === 'gave up') lines.push(paint.red(`the replay gave up: ${stop.text}`));
   lines.push(here(session));
-  return lines;
+  return { lines, stop };
 }
 
 function paintAll(lines: readonly string[], paint: (text: string) => string): string[] {
