@@ -10,7 +10,7 @@ const PAUSE_MS = 200;
 const LINE_SECONDS = 0.25;
 /** Runs until its client goes away: a line each LINE_SECONDS, by which the server notices that. */
 const FOREVER =
-  `SELECT sleepEachRow(${LINE_SECONDS}) AS held FROM system.numbers ` +
+  `SELECT sleepEachRow(${LINE_SECONDS}) AS held FROM numbers(1000000000000) ` +
   'SETTINGS max_block_size = 1, max_threads = 1, max_execution_time = 0, max_rows_to_read = 0 ' +
   'FORMAT JSONEachRowWithProgress';
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withFolder, withTrace } from '../../analyzer/clickhouse/testing/on-server.ts';
 import type { ClickHouseServer } from '../../fixtures/clickhouse/server.ts';
+import { GRANTED } from '../../fixtures/clickhouse/config.ts';
 import { clickhouseMissing, startClickHouse } from '../../fixtures/clickhouse/server.ts';
 import { traceIn } from '../testing/command-line.ts';
 
@@ -106,5 +107,25 @@ describe.skipIf(missing !== undefined)('trace load, analyze and trend', () => {
         expect([wrong.code, wrong.err]).toEqual([8, expect.not.stringContaining('not it')]);
       }),
     90_000,
+  );
+
+  it(
+    'take no more rights than docs/SCALE.md names',
+    () =>
+      withTrace('A2', async ({ dir }) => {
+        const env = {
+          IOREQ_TRACE_CLICKHOUSE_USER: 'loader',
+          IOREQ_TRACE_CLICKHOUSE_PASSWORD: clickhouse.password,
+        };
+        const url = (database: string): string => `clickhouse://${new URL(clickhouse.url).host}/${database}`;
+        const load = await traceIn(env, 'load', dir, '--clickhouse', url(GRANTED));
+        expect([load.code, load.err]).toEqual([0, '']);
+        const [name] = /^clickhouse:\/\/\S+\/[0-9a-f]{16}/.exec(load.out)!;
+        expect((await traceIn(env, 'analyze', name)).code).toBe(0);
+        const other = await traceIn(env, 'load', dir, '--clickhouse', url('other'));
+        expect([other.code, other.out]).toEqual([8, '']);
+        expect(other.err).toMatch(/^trace: E_SERVER: [^\n]*ACCESS_DENIED[^\n]*\n$/);
+      }),
+    60_000,
   );
 });
