@@ -65,10 +65,12 @@ const UNUSED =
   'updateCursor mouseMove mouseDown mouseUp mouseLeave dblClick cacheMouse hideSelect initCursorPt pubSync ' +
   'logAxisSplits numAxisSplits asinhAxisSplits numAxisVals log2AxisValsFilt rangeLog rangeAsinh rangeNum _rangeNum ' +
   'join log10AxisValsFilt snapAsinhY snapLogY snapNumX guessDec posToVal closestIdxFromXpos syncRect setSelect ' +
-  'cursorPointShow cursorPointFill cursorPointStroke cursorPointSize numSeriesVal legendStroke legendFill';
+  'cursorPointShow cursorPointFill cursorPointStroke cursorPointSize numSeriesVal legendStroke legendFill ' +
+  'autoPadSide pub syncFontSize syncPxRatio';
 
 export const UPLOT_UNUSED: Readonly<Record<string, string>> = {
   ...Object.fromEntries(UNUSED.split(' ').map((name) => [name, ''])),
+  bandFillClipDirs: 'return [0]',
   fmtDate: 'return () => ""',
   genTimeStuffs: 'return [0, 0, () => 0]',
   fillStroke:
@@ -81,7 +83,10 @@ export const UPLOT_UNUSED: Readonly<Record<string, string>> = {
   points: 'return () => null',
 };
 
-/** Series have one x axis in common, scales are linear or logarithmic, no axis is one of calendar time. */
+/**
+ * Series have one x axis in common, which is horizontal; scales are linear or logarithmic, have a range of their own
+ * and are not made of others; no axis is one of calendar time; nothing is selected, no plugin is used.
+ */
 export const UPLOT_CONSTANT: readonly (readonly [RegExp, string])[] = [
   [/\bmode == 2\b/, 'false'],
   [/\bmode == 1\b/, 'true'],
@@ -99,4 +104,25 @@ export const UPLOT_CONSTANT: readonly (readonly [RegExp, string])[] = [
   [/\blet idxs = s\.points\.filter.*;/, 'const idxs = null;'],
   [/\bif \(opts\.title\b.*\)/, 'if (false)'],
   [/'12px system-ui.*'/, "'12px system-ui'"],
+  [/\bcursor\.dataIdx == null\b/, 'false'],
+  [/\|\| bandClip\)/, ')'],
+  [/\bif \(bandClip\)/, 'if (false)'],
+  [/\bif \(bandClipDir != 0\)/, 'if (false)'],
+  [/\bxScaleDistr == [24]\b/, 'false'],
+  [/\b\w*[sS]c(aleOpts)?\.from != null\b/, 'false'],
+  [/\b\w*sc\.from == null\b/, 'true'],
+  [/\b_points \?/, 'false ?'],
+  [/\bif \(_points\)/, 'if (false)'],
+  [/\b_points && fillStyle == null/, 'false'],
+  [/!_points\b/, 'true'],
+  [/\b(stroke|fill)Path instanceof Map\b/, 'false'],
+  [/\bisArr\(axis\.incrs\)/, 'false'],
+  [/\brangeIsArr && \(rn\[0\] == null \|\| rn\[1\] == null\)/, 'false'],
+  [/!rangeIsArr && isObj\(rn\)/, 'false'],
+  [/\bscaleX\.ori == 0\b/, 'true'],
+  [/\bscaleX\.time\b/, 'false'],
+  [/\bselect\.show\b/, 'false'],
+  [/\bsyncOpts\.match\.length == 2\b/, 'false'],
+  [/\baxis\.filter \|\| .*\);/, 'axis.filter);'],
+  [/\baxis\.splits \|\| .*\);/, 'axis.splits);'],
 ];
