@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, type ReadStream } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { TraceError } from '../trace/errors.ts';
@@ -19,13 +19,14 @@ const HEADERS = {
 };
 
 /**
- * Serves one file on the loopback interface (`port` 0: any that is free). Requests whose Host is not this server's
+ * Serves one page on the loopback interface (`port` 0: any that is free), and of `rows`, the file of its rows, the
+ * bytes that /rows?FROM-TO names. Requests whose Host is not this server's
  * own address are refused: a name on the internet that resolves to 127.0.0.1 must not let a web site read a trace.
  * E_WRITE if the port cannot be had.
  */
-export async function servePage(file: string, port: number): Promise<PageServer> {
+export async function servePage(file: string, port: number, rows?: string): Promise<PageServer> {
   const server = createServer((request, response) => {
-    answer(file, (server.address() as AddressInfo).port, request, response);
+    answer(file, rows, (server.address() as AddressInfo).port, request, response);
   });
   await new Promise<void>((done, fail) => {
     server.once('error', (error) => {
@@ -45,19 +46,29 @@ export async function servePage(file: string, port: number): Promise<PageServer>
   };
 }
 
-function answer(file: string, port: number, request: IncomingMessage, response: ServerResponse): void {
+function answer(
+  file: string,
+  rows: string | undefined,
+  port: number,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const refuse = (status: number, why: string): void => {
     response.writeHead(status, { ...HEADERS, 'Content-Type': 'text/plain; charset=utf-8' }).end(`${why}\n`);
   };
+  const send = (bytes: ReadStream, type: string): void => {
+    response.writeHead(200, { ...HEADERS, 'Content-Type': type });
+    bytes.on('error', () => response.destroy()).pipe(response);
+  };
+  const part = /^\/rows\?(\d{1,15})-(\d{1,15})$/.exec(request.url ?? '');
   const { host = '' } = request.headers;
   if (host !== `127.0.0.1:${port}` && host !== `localhost:${port}`) refuse(403, 'another host');
   else if (request.method !== 'GET' && request.method !== 'HEAD') refuse(405, 'GET only');
-  else if (request.url !== '/') refuse(404, 'there is only /');
+  else if (part !== null && rows !== undefined) {
+    const [start, end] = [Number(part[1]), Number(part[2]) - 1];
+    if (!(end >= start)) refuse(400, 'no bytes');
+    else send(createReadStream(rows, { start, end }), 'application/octet-stream');
+  } else if (request.url !== '/') refuse(404, 'there is only /');
   else if (request.method === 'HEAD') response.writeHead(200, HEADERS).end();
-  else {
-    response.writeHead(200, HEADERS);
-    createReadStream(file)
-      .on('error', () => response.destroy())
-      .pipe(response);
-  }
+  else send(createReadStream(file), HEADERS['Content-Type']);
 }

@@ -5,7 +5,7 @@ import { samples } from './blocks.ts';
 import { Flame } from './charts/flame.tsx';
 import { Heatmap } from './charts/heatmap.tsx';
 import { Overview } from './charts/overview.tsx';
-import { fault, phase, settled, tableOf, zoom, openSample, type Loaded } from './data.ts';
+import { fault, hasRows, phase, settled, tableOf, zoom, openSample, type Loaded } from './data.ts';
 import type { Overview as OverviewData } from './engine/query.ts';
 import { say } from './dialogs.ts';
 import { spoken } from './keys.ts';
@@ -92,7 +92,7 @@ export function App(): JSX.Element {
 }
 
 function Page({ loaded }: { loaded: Loaded }): JSX.Element {
-  const { family, tab } = useView('family', 'tab');
+  const { family, tab, side } = useView('family', 'tab', 'side');
   const latest = useAtom(settled);
   const current = latest?.family === family ? latest.answer : null;
   const table = tableOf(loaded.data, family);
@@ -109,12 +109,27 @@ function Page({ loaded }: { loaded: Loaded }): JSX.Element {
       <TopBar loaded={loaded} />
       <Families loaded={loaded} />
       <Fault />
-      {table !== undefined && table.rows < table.spans && (
+      {table !== undefined && table.rows < table.spans && loaded.part !== null && (
+        <p class="banner" role="note">
+          <b>All rows</b> of {duration(loaded.part.hi - loaded.part.lo)} from {instant(loaded.part.lo)} are
+          here: figures of the time shown are exact.
+        </p>
+      )}
+      {table !== undefined && table.rows < table.spans && loaded.part === null && (
         <p class="banner" role="note">
           <b>A sample.</b> The trace has {count(table.spans)} {FAMILY_UNIT[family]}; this page holds{' '}
           {count(table.rows)}: the slowest {count(table.slowest)}, and of the others one in{' '}
           {table.weight.toFixed(1)}, each counted that many times. Figures over everything, and the counts of
           overview and heatmap until it is zoomed far, are from all of them.
+          {loaded.data.rows !== undefined &&
+            (hasRows(side) ? (
+              ' Zoomed further, all rows are read.'
+            ) : (
+              <>
+                {' '}
+                <OpenFile text="Open its .rows file" /> to zoom into all rows.
+              </>
+            ))}
         </p>
       )}
       {tab !== 'spans' ? (

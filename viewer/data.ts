@@ -1,11 +1,12 @@
-import { familyFigures } from '../analyzer/page/page-format.ts';
+import { familyFigures, rowsHead } from '../analyzer/page/page-format.ts';
 import type { PageData, PageFamilyReport, PageTable } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
 import { fileBlocks, ownBlocks, sampleBlocks } from './blocks.ts';
 import type { Answer, Range } from './engine/query.ts';
-import type { Scene } from './engine/timeline.ts';
+import type { Scene, SpanRef } from './engine/timeline.ts';
 import type { FamilyFigures } from './engine/figures.ts';
 import type { Detail, ExportKind, LoadedTable, Reply, Request, Side } from './protocol.ts';
+import { partAround, readParts } from './rows.ts';
 import { Atom, showTimeline, update, view, type ViewState } from './state.ts';
 
 export interface Loaded {
@@ -13,6 +14,8 @@ export interface Loaded {
   /** ns; the time axis is 0 to this. */
   duration: number;
   tables: Partial<Record<SpanFamily, LoadedTable>>;
+  /** Of a page with samples: the time of which all rows are here. */
+  part: Range | null;
 }
 
 export type Phase =
@@ -77,6 +80,10 @@ let dropped = false;
 export async function openFile(file: File): Promise<void> {
   const first = sides.get()[0] === null;
   fault.set(null);
+  if (file.name.endsWith('.rows') && !first) {
+    await openRows(file);
+    return;
+  }
   dropped = true;
   if (first) phase.set({ at: 'loading' });
   try {
@@ -84,6 +91,18 @@ export async function openFile(file: File): Promise<void> {
   } catch (error) {
     failed(first ? 0 : 1, error instanceof Error ? error.message : String(error));
   }
+}
+
+async function openRows(file: File): Promise<void> {
+  const { side } = view.get();
+  const rows = sides.get()[side]?.data.rows;
+  const head = rowsHead(rows?.id ?? '');
+  if (file.size !== rows?.bytes || (await file.slice(0, head.length).text()) !== head) {
+    fault.set(`${file.name} does not hold the rows of this trace`);
+    return;
+  }
+  rowsFiles[side] = file;
+  ask();
 }
 
 /** Shows one of the page's samples. */
@@ -108,15 +127,20 @@ export function showSide(side: Side): void {
 
 function receive(reply: Reply): void {
   const state = view.get();
-  if (reply.type === 'failed') failed(reply.side, reply.message);
+  // Without those rows the page is as good as before.
+  if (reply.type === 'failed') failed(reply.of === 'part' ? 1 : reply.side, reply.message);
   else if (reply.type === 'loaded') {
     const tables: Loaded['tables'] = {};
     for (const table of reply.tables) tables[table.family] = table;
-    const loaded = { data: reply.data, duration: reply.duration, tables };
+    const { data, duration, part, moved } = reply;
+    const loaded = { data, duration, tables, part };
     const [a, b] = sides.get();
     sides.set(reply.side === 0 ? [loaded, b] : [a, loaded]);
-    compared.set({});
-    if (reply.side === 1 && dropped) update({ tab: 'compare' });
+    asked = '';
+    if (moved === undefined) compared.set({});
+    else if (reply.side === state.side && state.selected !== null)
+      update({ selected: moved.from === state.selected && moved.to >= 0 ? moved.to : null });
+    if (reply.side === 1 && dropped && moved === undefined) update({ tab: 'compare' });
     if (reply.side === state.side || phase.get().at !== 'ready') phase.set({ at: 'ready', loaded });
     ask();
   } else if (reply.type === 'export') {
@@ -176,6 +200,7 @@ function ask(): void {
   const state = view.get();
   // The timeline steps through the list of outliers, which comes with an answer.
   if (now.at !== 'ready' || (heatColumns.get() === 0 && state.tab === 'spans')) return;
+  leavePart(state, now.loaded);
   const query = queryOf(state, now.loaded);
   const key = JSON.stringify([state.side, state.family, query]);
   if (key !== asked) {
@@ -184,6 +209,44 @@ function ask(): void {
   }
   askDetail(state);
   askScene(state);
+  askPart(state, now.loaded);
+}
+
+/** The files of all rows; a page from a server asks that instead. */
+const rowsFiles: [File | null, File | null] = [null, null];
+export const hasRows = (side: Side): boolean => rowsFiles[side] !== null || location.protocol !== 'file:';
+let partTimer = 0;
+const PART_REST_MS = 200;
+
+/** What the view asks of all rows is only right within the part: elsewhere the page's own rows answer, and at once. */
+function leavePart({ side, window: shown, family, selected }: ViewState, loaded: Loaded): void {
+  const { part } = loaded;
+  if (part === null || (shown !== null && shown.lo >= part.lo && shown.hi <= part.hi)) return;
+  loaded.part = null;
+  post({ type: 'part', side, range: null, parts: {}, chosen: chosenOf(family, selected) });
+}
+
+const chosenOf = (family: SpanFamily, row: number | null): SpanRef | null =>
+  row === null ? null : { family, row };
+
+/** Of a page with samples: once the time shown is short enough and rests, all rows of it. */
+function askPart({ side, window: shown }: ViewState, { data: { rows }, part }: Loaded): void {
+  clearTimeout(partTimer);
+  const range = rows && hasRows(side) && part === null && shown && partAround(rows, shown);
+  if (!range) return;
+  partTimer = window.setTimeout(() => {
+    void readParts(rows, range, rowsFiles[side]).then(
+      (parts) => {
+        const now = view.get();
+        // What was looked at meanwhile asks for itself.
+        if (now.side !== side || JSON.stringify(now.window) !== JSON.stringify(shown)) return;
+        post({ type: 'part', side, range, parts, chosen: chosenOf(now.family, now.selected) });
+      },
+      (error: unknown) => {
+        fault.set(error instanceof Error ? error.message : String(error));
+      },
+    );
+  }, PART_REST_MS);
 }
 
 function queryOf(state: ViewState, loaded: Loaded): Extract<Request, { type: 'query' }>['query'] {

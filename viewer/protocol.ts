@@ -21,6 +21,13 @@ export type Request = { side: Side } & (
   /** The row of the span that starts at an instant. */
   | { type: 'find'; family: SpanFamily; start: number }
   | { type: 'figures'; family: SpanFamily }
+  /** All rows of a stretch of time, gzipped as they stand in their file; null: the page's own rows again. */
+  | {
+      type: 'part';
+      range: Range | null;
+      parts: Partial<Record<SpanFamily, Uint8Array[]>>;
+      chosen: SpanRef | null;
+    }
   | { type: 'export'; kind: ExportKind; family: SpanFamily; query: Query }
 );
 
@@ -62,14 +69,24 @@ export interface Detail {
 }
 
 /** Worker to page. */
-export type Reply = { side: Side } & (
-  | { type: 'loaded'; data: PageData; duration: number; tables: LoadedTable[] }
-  | { type: 'answer'; family: SpanFamily; answer: Answer; ms: number }
-  | { type: 'detail'; detail: Detail }
-  | { type: 'scene'; scene: Scene }
-  /** -1: the page does not hold it. */
-  | { type: 'found'; family: SpanFamily; row: number }
-  | { type: 'figures'; family: SpanFamily; figures: FamilyFigures }
-  | { type: 'export'; bytes: Uint8Array<ArrayBuffer> }
-  | { type: 'failed'; message: string }
-);
+export type Reply = { side: Side } &
+  /** `part`: of which time all rows are there. `moved`: by the same page; the chosen row's numbers, -1 for none. */
+  (
+    | {
+        type: 'loaded';
+        data: PageData;
+        duration: number;
+        tables: LoadedTable[];
+        part: Range | null;
+        moved?: { from: number; to: number };
+      }
+    | { type: 'answer'; family: SpanFamily; answer: Answer; ms: number }
+    | { type: 'detail'; detail: Detail }
+    | { type: 'scene'; scene: Scene }
+    /** -1: the page does not hold it. */
+    | { type: 'found'; family: SpanFamily; row: number }
+    | { type: 'figures'; family: SpanFamily; figures: FamilyFigures }
+    | { type: 'export'; bytes: Uint8Array<ArrayBuffer> }
+    /** `of`: what was asked for. */
+    | { type: 'failed'; message: string; of: Request['type'] }
+  );

@@ -4,9 +4,12 @@ interface FromBase64 {
 }
 
 /** gzip in base64 to bytes. */
-export async function unpack(text: string): Promise<Uint8Array> {
-  const packed = fromBase64(text.trim());
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('gzip'));
+export const unpack = (text: string): Promise<Uint8Array> => inflate(fromBase64(text.trim()));
+
+export async function inflate(packed: Uint8Array): Promise<Uint8Array> {
+  const stream = new Blob([packed as Uint8Array<ArrayBuffer>])
+    .stream()
+    .pipeThrough(new DecompressionStream('gzip'));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 

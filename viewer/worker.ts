@@ -5,23 +5,26 @@ import { familyFigures } from './engine/figures.ts';
 import { checkPageData } from './engine/check-data.ts';
 import { detailOf } from './engine/detail.ts';
 import { run } from './engine/query.ts';
+import { partOf, sameRow } from './engine/part.ts';
 import { distribution, LADDER } from './engine/quantiles.ts';
 import { emptyTable, readCells, readSpanTable, type SpanTable } from './engine/table.ts';
 import { sceneOf } from './engine/timeline.ts';
 import type { LoadedTable, Reply, Request } from './protocol.ts';
-import { unpack } from './unpack.ts';
+import { inflate, unpack } from './unpack.ts';
 
 interface Trace {
+  /** What the page holds. */
+  whole: Map<SpanFamily, SpanTable>;
+  /** What is asked: the same, or of a stretch of time all rows. */
   tables: Map<SpanFamily, SpanTable>;
+  loaded: LoadedTable[];
   duration: number;
   data?: PageData;
 }
 
 /** Owns the spans: the page itself never holds one, it asks. The second trace is the one to compare with. */
-const traces: [Trace, Trace] = [
-  { tables: new Map(), duration: 1 },
-  { tables: new Map(), duration: 1 },
-];
+const none = (): Trace => ({ whole: new Map(), tables: new Map(), loaded: [], duration: 1 });
+const traces: [Trace, Trace] = [none(), none()];
 
 const send = (reply: Reply): void => {
   postMessage(reply);
@@ -39,9 +42,43 @@ async function load({ side, blocks }: Extract<Request, { type: 'load' }>): Promi
     tables.set(meta.family, table);
   }
   const duration = traceDuration(data, tables);
-  traces[side] = { tables, duration, data };
   const loaded = [...tables].map(([family, t]) => loadedTable(family, t));
-  send({ type: 'loaded', side, data, duration, tables: loaded });
+  traces[side] = { whole: tables, tables, loaded, duration, data };
+  send({ type: 'loaded', side, data, duration, tables: loaded, part: null });
+}
+
+async function showPart({ side, range, parts, chosen }: Extract<Request, { type: 'part' }>): Promise<void> {
+  const trace = traces[side];
+  const before = trace.tables;
+  const tables = new Map(trace.whole);
+  if (range !== null) {
+    for (const [family, whole] of trace.whole) {
+      const pieces: SpanTable[] = [];
+      try {
+        for (const bytes of parts[family] ?? []) pieces.push(readSpanTable(await inflate(bytes), whole.meta));
+      } catch (error) {
+        throw new Error(`rows of ${family}, piece ${pieces.length + 1}: ${String(error)}`);
+      }
+      if (whole.weight !== null) tables.set(family, partOf(whole, pieces, range.lo, range.hi));
+    }
+  }
+  trace.tables = tables;
+  const moved = { from: chosen?.row ?? -1, to: -1 };
+  const [from, to] = [before, tables].map((t) => t.get(chosen?.family ?? 'mmio'));
+  if (chosen !== null && from !== undefined) moved.to = sameRow(from, chosen.row, to!);
+  const loaded = trace.loaded.map((t) => {
+    const { rows, groups } = tables.get(t.family)!;
+    return { ...t, rows, groups };
+  });
+  send({
+    type: 'loaded',
+    side,
+    data: trace.data!,
+    duration: trace.duration,
+    tables: loaded,
+    part: range,
+    moved,
+  });
 }
 
 function loadedTable(family: SpanFamily, table: SpanTable): LoadedTable {
@@ -55,6 +92,10 @@ function loadedTable(family: SpanFamily, table: SpanTable): LoadedTable {
   const last = table.start[rows.at(-1) ?? 0] ?? 0;
   return { family, rows: table.rows, usable: rows.length, groups: table.groups, first, last, all, curve };
 }
+
+/** Not one that only keeps its number (part.ts). */
+const isRow = (table: SpanTable | undefined, row: number): boolean =>
+  table !== undefined && row < table.rows && table.start[row] !== -Infinity;
 
 /** ns; the report's, or as far as the spans reach. */
 function traceDuration(data: PageData, tables: Trace['tables']): number {
@@ -77,10 +118,14 @@ async function handle(request: Request): Promise<void> {
     await load(request);
     return;
   }
+  if (request.type === 'part') {
+    await showPart(request);
+    return;
+  }
   const { tables, duration } = traces[side];
   if (request.type === 'scene') {
     const { chosen, window } = request;
-    if (chosen.row < (tables.get(chosen.family)?.rows ?? 0)) {
+    if (isRow(tables.get(chosen.family), chosen.row)) {
       send({ type: 'scene', side, scene: sceneOf(tables, chosen, window) });
     }
     return;
@@ -97,12 +142,12 @@ async function handle(request: Request): Promise<void> {
       bytes: exportBytes(kind, tables, family, query, traces[side].data?.report),
     });
   } else if (request.type === 'figures') {
-    send({ type: 'figures', side, family: request.family, figures: familyFigures(table) });
+    send({ type: 'figures', side, family: request.family, figures: familyFigures(table.whole ?? table) });
   } else if (request.type === 'query') {
     const from = performance.now();
     const answer = run(table, duration, request.query);
     send({ type: 'answer', side, family: request.family, answer, ms: performance.now() - from });
-  } else if (request.row < table.rows) {
+  } else if (isRow(table, request.row)) {
     send({ type: 'detail', side, detail: detailOf(table, request.row) });
   }
 }
@@ -112,7 +157,8 @@ export function serve(): void {
   addEventListener('message', (event: MessageEvent<Request>) => {
     handle(event.data).catch((error: unknown) => {
       const message = error instanceof Error ? error.message : String(error);
-      send({ type: 'failed', side: event.data.side, message });
+      const { side, type } = event.data;
+      send({ type: 'failed', side, message, of: type });
     });
   });
 }

@@ -13,6 +13,7 @@ import {
   spansBlock,
   type PageData,
   type PageReport,
+  type PageRows,
 } from './page-format.ts';
 import { PageSpans } from './page-spans.ts';
 import { cellsToArrow, spansToArrow } from './span-arrow.ts';
@@ -32,6 +33,7 @@ export function collectSpans(source: SpanTableSource, limit?: number): PageSpans
 export interface PageTrace {
   report: PageReport;
   families: readonly PageSpans[];
+  rows?: PageRows | undefined;
 }
 
 export interface WrittenPage {
@@ -50,9 +52,10 @@ export async function writePage(
   report: PageReport,
   families: readonly PageSpans[],
   other?: PageTrace,
+  rows?: PageRows,
 ): Promise<WrittenPage> {
   const ends = splitTemplate(template);
-  const traces = [{ report, families }, ...(other === undefined ? [] : [other])];
+  const traces = [{ report, families, rows }, ...(other === undefined ? [] : [other])];
   const partial = `${outputPath}.partial`;
   let bytes = 0;
   const count = new Transform({
@@ -78,6 +81,11 @@ export function withBlocks(template: string, blocks: string): string {
   return splitTemplate(template).join(blocks + PAGE_MARKER);
 }
 
+/** The template of a page that may ask its own server for rows: its policy allows that connection, and no other. */
+export function servedTemplate(template: string): string {
+  return template.replace("default-src 'none'", "default-src 'none'; connect-src 'self'");
+}
+
 function splitTemplate(template: string): readonly [string, string] {
   const at = template.lastIndexOf(PAGE_MARKER);
   if (at < 0) throw new TraceError('E_NOT_FOUND', 'the page template has no place for data');
@@ -89,9 +97,14 @@ async function* parts(
   traces: readonly PageTrace[],
 ): AsyncGenerator<Buffer> {
   yield Buffer.from(head);
-  for (const [n, { report, families }] of traces.entries()) {
+  for (const [n, { report, families, rows }] of traces.entries()) {
     const prefix = n === 0 ? '' : OTHER;
-    const data: PageData = { version: 1, report, tables: families.map((f) => f.table) };
+    const data: PageData = {
+      version: 1,
+      report,
+      tables: families.map((f) => f.table),
+      ...(rows !== undefined && { rows }),
+    };
     yield* block(prefix + REPORT_BLOCK, Buffer.from(JSON.stringify(data, safeNumbers)));
     for (const family of families) {
       const { columns, weight } = family.take();

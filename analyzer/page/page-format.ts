@@ -160,9 +160,33 @@ export function familyFigures(report: PageReport, family: SpanFamily): PageFamil
   }
 }
 
+/** Some rows of a family in the file of all rows. */
+export interface PageChunk {
+  /** Its place in the file, bytes. */
+  at: number;
+  bytes: number;
+  rows: number;
+  /** First and last start, ns. */
+  from: number;
+  to: number;
+}
+
+/** The file of all rows that belongs to a page with samples (page-rows.ts). */
+export interface PageRows {
+  id: string;
+  /** Length of the file. */
+  bytes: number;
+  chunks: Partial<Record<SpanFamily, PageChunk[]>>;
+}
+
+/** The file's first line. */
+export const rowsHead = (id: string): string => `ioreq-trace rows ${id}\n`;
+
 /** Content of the report block. */
 export interface PageData {
   version: 1;
   report: PageReport;
   tables: PageTable[];
+  /** If a table is a sample and there is such a file. */
+  rows?: PageRows;
 }

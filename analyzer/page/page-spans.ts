@@ -170,7 +170,7 @@ export class PageSpans {
 const slowness = (total: number): number => (Number.isNaN(total) ? -1 : total);
 const orderKey = (start: number): number => (Number.isNaN(start) ? Number.MAX_VALUE : start);
 
-function batchOf(plan: SpanPlan, capacity: number): SpanBatch {
+export function batchOf(plan: SpanPlan, capacity: number): SpanBatch {
   return new SpanBatch(plan.boundaries.length, capacity, plan.preempted.length);
 }
 
@@ -195,7 +195,7 @@ function* pairs(a: SpanBatch, b: SpanBatch): Generator<[Column, Column]> {
   for (let c = 0; c < left.length; c++) yield [left[c]!, right[c]!];
 }
 
-function copyRow(from: SpanBatch, i: number, to: SpanBatch, k: number): void {
+export function copyRow(from: SpanBatch, i: number, to: SpanBatch, k: number): void {
   const source = columnList(from);
   const target = columnList(to);
   for (let c = 0; c < source.length; c++) target[c]![k] = source[c]![i]!;

@@ -21,6 +21,7 @@ interface Options {
   port?: number;
   empty?: true;
   samples: boolean;
+  rows: boolean;
 }
 
 export function viewCommand(program: Command, cli: Cli): void {
@@ -43,6 +44,7 @@ export function viewCommand(program: Command, cli: Cli): void {
     )
     .option('--empty', 'the page without a trace: pages are dropped on it later (needs -o)')
     .option('--no-samples', 'with --empty: leave out the three captures to look at')
+    .option('--no-rows', 'of a large trace: no file beside the page with the rows that it has no room for')
     .option(
       '--max-spans <number>',
       'spans of each family to put in; of more, the slowest and a sample of the others',
@@ -58,18 +60,28 @@ export function viewCommand(program: Command, cli: Cli): void {
       }
       if (first === undefined) usage("missing required argument 'trace'");
       const template = pageTemplate();
-      const trace = await analyse(cli, first, options.maxSpans);
-      const other = second === undefined ? undefined : await analyse(cli, second, options.maxSpans);
-      const write = async (output: string): Promise<string> => {
-        const { writePage } = await import('../../analyzer/page/embed.ts');
-        const page = await writePage(template, output, trace.report, trace.families, other);
+      const make = async (output: string, served: boolean): Promise<string> => {
+        const rowsPath = options.rows ? rowsBeside(output) : undefined;
+        const trace = await analyse(cli, first, options.maxSpans, rowsPath);
+        const other = second === undefined ? undefined : await analyse(cli, second, options.maxSpans);
+        const { servedTemplate, writePage } = await import('../../analyzer/page/embed.ts');
+        const { report, families, rows } = trace;
+        const text = served && rows !== undefined ? servedTemplate(template) : template;
+        const page = await writePage(text, output, report, families, other, rows);
         const spans = page.tables.map((t) => `${t.spans} ${SPANS[t.family]}`).join(', ');
-        return `${(page.bytes / 1e6).toFixed(1)} MB, ${spans === '' ? 'no spans' : spans}`;
+        const beside =
+          rows === undefined || served
+            ? ''
+            : `; all rows in ${rowsPath!}, ${(rows.bytes / 1e6).toFixed(1)} MB`;
+        return `${(page.bytes / 1e6).toFixed(1)} MB, ${spans === '' ? 'no spans' : spans}${beside}`;
       };
-      if (options.output !== undefined) cli.print(`${options.output}: ${await write(options.output)}`);
-      else await serve(cli, write, options.port ?? 0);
+      if (options.output !== undefined) cli.print(`${options.output}: ${await make(options.output, false)}`);
+      else await serve(cli, make, options.port ?? 0);
     });
 }
+
+/** Where the rows go that do not fit into the page. */
+const rowsBeside = (page: string): string => `${page.replace(/\.html?$/i, '')}.rows`;
 
 function usage(message: string): never {
   throw new TraceError('E_USAGE', message);
@@ -85,16 +97,29 @@ function writeEmpty(template: string, output: string): void {
   }
 }
 
-async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Promise<PageTrace> {
-  const [{ PageSpans }, { analyzeTrace }, { openSealed }] = await Promise.all([
-    import('../../analyzer/page/page-spans.ts'),
-    import('../../analyzer/report/build.ts'),
-    import('../output/open-trace.ts'),
-  ]);
+async function analyse(
+  cli: Cli,
+  dir: string,
+  maxSpans: number | undefined,
+  rowsPath?: string,
+): Promise<PageTrace> {
+  const [{ PAGE_ROWS, PageSpans }, { PageRowsFile }, { traceId }, { analyzeTrace }, { openSealed }] =
+    await Promise.all([
+      import('../../analyzer/page/page-spans.ts'),
+      import('../../analyzer/page/page-rows.ts'),
+      import('../../analyzer/clickhouse/trace-id.ts'),
+      import('../../analyzer/report/build.ts'),
+      import('../output/open-trace.ts'),
+    ]);
   const trace = await openSealed(cli, dir);
   refreshFacts(trace);
   const families = new Map<SpanFamily, PageSpans>();
   const timed = hasReplay(dir) ? new TimedAccesses() : undefined;
+  // Spans are fewer than events: a trace of so few has all of them in the page.
+  const events = trace.sources.reduce((sum, { scan }) => sum + scan.rows, 0);
+  const small = events <= (maxSpans ?? Math.min(...Object.values(PAGE_ROWS)));
+  const all =
+    rowsPath === undefined || small ? undefined : new PageRowsFile(rowsPath, traceId(trace.manifest));
   const report = analyzeTrace(trace, {
     path: basename(resolve(dir)),
     warnings: trace.warnings,
@@ -102,9 +127,13 @@ async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Pro
       let spans = families.get(plan.family);
       if (spans === undefined) families.set(plan.family, (spans = new PageSpans(plan, maxSpans)));
       spans.add(batch);
+      all?.add(plan, batch);
       if (plan.family === 'mmio') timed?.add(batch);
     },
   });
+  const rows = all?.close();
+  const sampled = [...families.values()].some(({ table: t }) => t.rows < t.spans);
+  if (!sampled) all?.remove();
   for (const { table: t } of families.values()) {
     if (t.rows === t.spans) continue;
     cli.warn(
@@ -125,16 +154,21 @@ async function analyse(cli: Cli, dir: string, maxSpans: number | undefined): Pro
   return {
     report: replay === undefined ? report : { ...report, replay },
     families: [...families.values()],
+    ...(sampled && rows !== undefined && { rows }),
   };
 }
 
 /** Serves the page from a temporary file until it is interrupted. */
-async function serve(cli: Cli, write: (file: string) => Promise<string>, port: number): Promise<void> {
+async function serve(
+  cli: Cli,
+  make: (file: string, served: true) => Promise<string>,
+  port: number,
+): Promise<void> {
   const work = mkdtempSync(join(tmpdir(), 'ioreq-trace-page-'));
   try {
     const file = join(work, 'page.html');
-    const what = await write(file);
-    const server = await servePage(file, port);
+    const what = await make(file, true);
+    const server = await servePage(file, port, rowsBeside(file));
     cli.print(`${server.url} (${what}); Ctrl-C ends`);
     await new Promise<void>((done) => {
       const end = (): void => {

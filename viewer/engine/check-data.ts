@@ -48,7 +48,19 @@ export function checkPageData(value: unknown): PageData {
   for (const [n, table] of list(data['tables'], '$.tables', SPAN_FAMILIES.length).entries()) {
     checkTable(object(table, `$.tables[${n}]`), `$.tables[${n}]`);
   }
+  if (data['rows'] !== undefined) checkRows(object(data['rows'], '$.rows'));
   return value as PageData;
+}
+
+function checkRows(rows: Json): void {
+  text(rows['id'], '$.rows.id');
+  for (const chunks of Object.values(object(rows['chunks'], '$.rows.chunks'))) {
+    for (const item of list(chunks, '$.rows.chunks', 1e6)) {
+      const chunk = object(item, '$.rows.chunks');
+      for (const n of ['at', 'bytes', 'rows', 'from', 'to'])
+        need(Number.isFinite(chunk[n]), `$.rows.chunks.${n}`, 'a number');
+    }
+  }
 }
 
 function checkReport(report: Json): void {

@@ -104,7 +104,8 @@ const OVERVIEW_SLICES = 480;
 
 export function run(table: SpanTable, duration: number, query: Query): Answer {
   const allowed = allowedGroups(table.groups, query.groups);
-  const cells = table.cells ?? table;
+  const whole = table.whole ?? table;
+  const cells = whole.cells ?? whole;
   return {
     heat: heat(table, query, allowed),
     selection: select(table, query, allowed, duration),

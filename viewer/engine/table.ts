@@ -41,6 +41,8 @@ export interface SpanTable {
   groups: Group[];
   /** Of a sample: all spans, those of a slice of time and a bin of latency in one row, `weight` of them. */
   cells: SpanTable | null;
+  /** Of all rows of a stretch of time (part.ts): the table of the whole time. */
+  whole?: SpanTable;
 }
 
 /** Flags that keep a span out of every figure (trace/spans.ts). */
@@ -153,7 +155,7 @@ function column<T extends Column>(arrow: ReadonlyMap<string, Column>, name: stri
 }
 
 /** Numbers the groups in order of appearance, with an open hash table instead of a Map entry a row. */
-function groupRows(table: SpanTable): void {
+export function groupRows(table: SpanTable): void {
   let slots = new Int32Array(1024).fill(-1);
   const { device, key, dir, groups, groupOf } = table;
   const find = (d: number, k: number, r: number): number => {

@@ -8,7 +8,7 @@ export function OpenFile({ text }: { text: string }): JSX.Element {
       <input
         type="file"
         class="unseen"
-        accept=".html"
+        accept=".html,.rows"
         onChange={(event) => {
           const [file] = event.currentTarget.files ?? [];
           event.currentTarget.value = '';
