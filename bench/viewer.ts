@@ -1,10 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type Browser, type CDPSession } from 'playwright-core';
 import { collectSpans, writePage } from '../analyzer/page/embed.ts';
 import { generateSpans, PLANS, reportOf } from '../viewer/testing/generated.ts';
 import type { SpanFamily } from '../trace/spans.ts';
+import { rendererOf, residentBytes } from './viewer/resident.ts';
 
 /**
  * The page in headless Chromium (software raster) with the spans that traces of 10^6, 10^7 and 10^8 events have: some
@@ -53,22 +54,6 @@ interface Figures {
   resident: number;
   /** ms of all the page's threads until the first chart: the same on a busy machine. */
   cpu: number;
-}
-
-/** The page's process: of the renderers the one that worked most. */
-async function rendererOf(browser: Browser): Promise<{ id: number; cpuTime: number }> {
-  const session = await browser.newBrowserCDPSession();
-  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
-  await session.detach();
-  const renderers = processInfo.filter((p) => p.type === 'renderer');
-  return renderers.sort((x, y) => y.cpuTime - x.cpuTime)[0] ?? { id: 0, cpuTime: NaN };
-}
-
-/** Its private memory, bytes. */
-async function residentBytes(browser: Browser): Promise<number> {
-  const status = `/proc/${(await rendererOf(browser)).id}/status`;
-  if (!existsSync(status)) return NaN;
-  return Number(/RssAnon:\s+(\d+) kB/.exec(readFileSync(status, 'utf8'))?.[1]) * 1024;
 }
 
 async function measure(browser: Browser, file: string): Promise<Figures> {

@@ -28,6 +28,7 @@ try {
       /<script type="text\/plain" id="([^"]+)">([^<]*)<\/script>/g,
     );
     for (const [, id, text] of blocks) {
+      if (id === 'ioreq-analysis') continue;
       const shown = id === 'ioreq-report' ? ` data-sample="${name}: ${title}"` : '';
       all += `<script type="text/plain" id="sample${n}-${id}"${shown}>${text}</script>\n`;
     }

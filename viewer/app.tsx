@@ -58,18 +58,19 @@ export class Guard extends Component<{ children: ComponentChildren }, { message:
 export function App(): JSX.Element {
   const now = useAtom(phase);
   if (now.at === 'ready') return <Page loaded={now.loaded} />;
-  if (now.at === 'loading') return <p class="loading">Reading the trace…</p>;
+  if (now.at === 'loading') return <p class="loading">{safeText(now.message ?? 'Reading the trace…')}</p>;
   return (
     <main class="loading">
       {now.at === 'failed' && (
         <div role="alert">
           <p>The trace cannot be shown: {safeText(now.message)}</p>
-          <p>The file may have been cut short; write it again with trace view.</p>
+          <p>It may have been cut short, or only a part of it was copied.</p>
         </div>
       )}
       {now.at === 'empty' && <h1>This page holds no trace.</h1>}
       <p>
-        Drop a page here that <code>trace view T -o page.html</code> wrote, or <OpenFile text="choose one" />.
+        Drop a trace directory here, or a page that <code>trace view T -o page.html</code> wrote; or choose{' '}
+        <OpenFile text="a directory" directory /> or <OpenFile text="a page" />.
       </p>
       <p class="hint">
         To make a trace: trace record --domid N -o T on the host, or trace import FILES -o T.

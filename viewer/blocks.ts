@@ -59,7 +59,7 @@ export async function fileBlocks(file: File): Promise<Blocks> {
   const part = /^(manifest\.json|events-.*\.arrows)$/.test(file.name);
   throw new Error(
     part
-      ? `${file.name} is a part of a trace. Make a page of the whole one: trace view DIR -o page.html`
+      ? `${file.name} is a part of a trace: choose its whole directory`
       : `${file.name} is no page with a trace: trace view T -o page.html writes one`,
   );
 }

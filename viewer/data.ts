@@ -1,7 +1,9 @@
 import { familyFigures, rowsHead } from '../analyzer/page/page-format.ts';
 import type { PageData, PageFamilyReport, PageTable } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
+import { analyse } from './analyse.ts';
 import { fileBlocks, ownBlocks, sampleBlocks } from './blocks.ts';
+import type { Chosen } from './dropped.ts';
 import type { Answer, Range } from './engine/query.ts';
 import type { Scene, SpanRef } from './engine/timeline.ts';
 import type { FamilyFigures } from './engine/figures.ts';
@@ -19,7 +21,10 @@ export interface Loaded {
 }
 
 export type Phase =
-  { at: 'loading' } | { at: 'empty' } | { at: 'failed'; message: string } | { at: 'ready'; loaded: Loaded };
+  | { at: 'loading'; message?: string }
+  | { at: 'empty' }
+  | { at: 'failed'; message: string }
+  | { at: 'ready'; loaded: Loaded };
 
 export const phase = new Atom<Phase>({ at: 'loading' });
 /** The trace, and the one it is compared with. */
@@ -76,20 +81,36 @@ export function start(): void {
 
 let dropped = false;
 
-/** Takes a page with a trace from disk: as the first, or as the one to compare the first with. */
-export async function openFile(file: File): Promise<void> {
-  const first = sides.get()[0] === null;
+/**
+ * Takes a trace from disk, as the first or as the one to compare the first with: a page with one, or the files of a
+ * trace directory. The file of a page's rows is taken, too.
+ */
+export async function openChosen({ name, files }: Chosen): Promise<void> {
+  const side = sides.get()[0] === null ? 0 : 1;
+  const [file] = files;
   fault.set(null);
-  if (file.name.endsWith('.rows') && !first) {
+  if (file?.name.endsWith('.rows') && side === 1) {
     await openRows(file);
     return;
   }
   dropped = true;
-  if (first) phase.set({ at: 'loading' });
+  const say = (message: string): void => {
+    if (side === 0) phase.set({ at: 'loading', message });
+    else fault.set(message);
+  };
   try {
-    post({ type: 'load', side: first ? 0 : 1, blocks: await fileBlocks(file) });
+    if (file !== undefined && files.length === 1) {
+      say(`Reading ${file.name}…`);
+      post({ type: 'load', side, blocks: await fileBlocks(file) });
+      return;
+    }
+    say(`Analysing ${name}…`);
+    const analysed = await analyse({ name, files }, (bytes) => {
+      if (side === 0) say(`Analysing ${name}: ${Math.round(bytes / 1e6)} MB read…`);
+    });
+    post({ type: 'take', side, analysed });
   } catch (error) {
-    failed(first ? 0 : 1, error instanceof Error ? error.message : String(error));
+    failed(side, error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -109,6 +130,11 @@ async function openRows(file: File): Promise<void> {
 export function openSample(sample: HTMLElement): void {
   phase.set({ at: 'loading' });
   post({ type: 'load', side: 0, blocks: sampleBlocks(sample) });
+}
+
+/** What was dropped could not even be listed. */
+export function cannotRead(error: unknown): void {
+  failed(sides.get()[0] === null ? 0 : 1, String(error));
 }
 
 function failed(side: Side, message: string): void {
@@ -137,8 +163,10 @@ function receive(reply: Reply): void {
     const [a, b] = sides.get();
     sides.set(reply.side === 0 ? [loaded, b] : [a, loaded]);
     asked = '';
-    if (moved === undefined) compared.set({});
-    else if (reply.side === state.side && state.selected !== null)
+    if (moved === undefined) {
+      compared.set({});
+      fault.set(null);
+    } else if (reply.side === state.side && state.selected !== null)
       update({ selected: moved.from === state.selected && moved.to >= 0 ? moved.to : null });
     if (reply.side === 1 && dropped && moved === undefined) update({ tab: 'compare' });
     if (reply.side === state.side || phase.get().at !== 'ready') phase.set({ at: 'ready', loaded });

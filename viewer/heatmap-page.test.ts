@@ -7,7 +7,8 @@ import { collectSpans } from '../analyzer/page/embed.ts';
 import type { PageReport } from '../analyzer/page/page-format.ts';
 import { spansToArrow } from '../analyzer/page/span-arrow.ts';
 import { run } from './engine/query.ts';
-import { readSpanTable } from './engine/table.ts';
+import { arrowColumns } from './engine/arrow-columns.ts';
+import { spanTable } from './engine/table.ts';
 import { chromiumPath, launch, open } from './testing/browser.ts';
 import { generateSpans, PLANS } from './testing/generated.ts';
 import { atRest, buildTemplate, ladder, writeGenerated } from './testing/pages.ts';
@@ -31,7 +32,7 @@ const DURATION = 12e9;
 function medianIn(lo: number, hi: number): number {
   const spans = collectSpans({ plan: PLANS.mmio, batches: generateSpans('mmio', SPANS) });
   const { columns, weight } = spans.take();
-  const table = readSpanTable(spansToArrow(PLANS.mmio, columns, weight), spans.table);
+  const table = spanTable(arrowColumns(spansToArrow(PLANS.mmio, columns, weight)), spans.table);
   const whole = { brush: null, groups: [], columns: 600, outliersBy: -1, limit: null, latency: null };
   const query = { ...whole, window: { lo, hi }, linear: false };
   return run(table, DURATION, query).selection.distribution.at[0]!;

@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import { App, Guard } from './app.tsx';
-import { openFile, start } from './data.ts';
+import { cannotRead, openChosen, start } from './data.ts';
+import { droppedFiles } from './dropped.ts';
 import { remember, rememberSoon } from './history.ts';
 import { onKey } from './keys.ts';
 import { fromHash, toHash, view } from './state.ts';
@@ -41,8 +42,7 @@ function showPage(): void {
   });
   addEventListener('drop', (event) => {
     event.preventDefault();
-    const file = event.dataTransfer?.files[0];
-    if (file !== undefined) void openFile(file);
+    if (event.dataTransfer !== null) void droppedFiles(event.dataTransfer).then(openChosen, cannotRead);
   });
   remember();
   addEventListener('hashchange', () => {

@@ -25,7 +25,7 @@ function withBlock(html: string, id: string, bytes: Uint8Array): string {
 
 async function drop(page: Page, name: string, text: string): Promise<void> {
   await page
-    .locator('input[type=file]')
+    .locator('input[type=file]:not([webkitdirectory])')
     .first()
     .setInputFiles({ name, mimeType: 'text/html', buffer: Buffer.from(text) });
 }

@@ -1,5 +1,6 @@
 import type { PageData } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
+import type { Analysed } from './analysis/analysed.ts';
 import type { Blocks } from './blocks.ts';
 import type { Answer, Query, Range } from './engine/query.ts';
 import type { FamilyFigures } from './engine/figures.ts';
@@ -15,6 +16,7 @@ export type ExportKind = 'csv' | 'folded' | 'speedscope' | 'perfetto';
 /** Page to worker. */
 export type Request = { side: Side } & (
   | { type: 'load'; blocks: Blocks }
+  | { type: 'take'; analysed: Analysed }
   | { type: 'query'; family: SpanFamily; query: Query }
   | { type: 'detail'; family: SpanFamily; row: number }
   | { type: 'scene'; chosen: SpanRef; window: Range | null }

@@ -1,4 +1,5 @@
-import type { PageData } from '../analyzer/page/page-format.ts';
+import type { Columns } from '../analyzer/page/page-columns.ts';
+import type { PageData, PageTable } from '../analyzer/page/page-format.ts';
 import type { SpanFamily } from '../trace/spans.ts';
 import { exportBytes } from './engine/export.ts';
 import { familyFigures } from './engine/figures.ts';
@@ -7,9 +8,10 @@ import { detailOf } from './engine/detail.ts';
 import { run } from './engine/query.ts';
 import { partOf, sameRow } from './engine/part.ts';
 import { distribution, LADDER } from './engine/quantiles.ts';
-import { emptyTable, readCells, readSpanTable, type SpanTable } from './engine/table.ts';
+import { arrowColumns } from './engine/arrow-columns.ts';
+import { emptyTable, cellTable, spanTable, type SpanTable } from './engine/table.ts';
 import { sceneOf } from './engine/timeline.ts';
-import type { LoadedTable, Reply, Request } from './protocol.ts';
+import type { LoadedTable, Reply, Request, Side } from './protocol.ts';
 import { inflate, unpack } from './unpack.ts';
 
 interface Trace {
@@ -32,15 +34,36 @@ const send = (reply: Reply): void => {
 
 async function load({ side, blocks }: Extract<Request, { type: 'load' }>): Promise<void> {
   const data = checkPageData(JSON.parse(new TextDecoder().decode(await unpack(blocks.report))));
+  const columns = async (text: string): Promise<Columns> => arrowColumns(await unpack(text));
   const tables: Trace['tables'] = new Map();
   for (const meta of data.tables) {
-    const text = blocks.spans[meta.family];
+    const { spans, cells } = blocks;
+    const text = spans[meta.family];
     if (text === undefined) continue;
-    const table = readSpanTable(await unpack(text), meta);
-    const cells = blocks.cells[meta.family];
-    if (cells !== undefined) table.cells = readCells(await unpack(cells), meta);
-    tables.set(meta.family, table);
+    const cell = cells[meta.family];
+    tables.set(
+      meta.family,
+      tableOf(meta, await columns(text), cell === undefined ? undefined : await columns(cell)),
+    );
   }
+  keep(side, data, tables);
+}
+
+/** A trace that the page has analysed by itself. */
+function take({ side, analysed: { data, spans, cells } }: Extract<Request, { type: 'take' }>): void {
+  const tables: Trace['tables'] = new Map();
+  for (const meta of data.tables)
+    tables.set(meta.family, tableOf(meta, spans[meta.family]!, cells[meta.family]));
+  keep(side, data, tables);
+}
+
+function tableOf(meta: PageTable, spans: Columns, cells: Columns | undefined): SpanTable {
+  const table = spanTable(spans, meta);
+  if (cells !== undefined) table.cells = cellTable(cells, meta);
+  return table;
+}
+
+function keep(side: Side, data: PageData, tables: Trace['tables']): void {
   const duration = traceDuration(data, tables);
   const loaded = [...tables].map(([family, t]) => loadedTable(family, t));
   traces[side] = { whole: tables, tables, loaded, duration, data };
@@ -55,7 +78,8 @@ async function showPart({ side, range, parts, chosen }: Extract<Request, { type:
     for (const [family, whole] of trace.whole) {
       const pieces: SpanTable[] = [];
       try {
-        for (const bytes of parts[family] ?? []) pieces.push(readSpanTable(await inflate(bytes), whole.meta));
+        for (const bytes of parts[family] ?? [])
+          pieces.push(spanTable(arrowColumns(await inflate(bytes)), whole.meta));
       } catch (error) {
         throw new Error(`rows of ${family}, piece ${pieces.length + 1}: ${String(error)}`);
       }
@@ -116,6 +140,10 @@ async function handle(request: Request): Promise<void> {
   const { side } = request;
   if (request.type === 'load') {
     await load(request);
+    return;
+  }
+  if (request.type === 'take') {
+    take(request);
     return;
   }
   if (request.type === 'part') {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { binOf } from '../../viewer/engine/bins.ts';
-import { readCells } from '../../viewer/engine/table.ts';
+import { arrowColumns } from '../../viewer/engine/arrow-columns.ts';
+import { cellTable } from '../../viewer/engine/table.ts';
 import { generateSpans, PLANS } from '../../viewer/testing/generated.ts';
 import { SPAN_FLAG, SpanBatch } from '../../trace/spans.ts';
 import { collectSpans } from './embed.ts';
@@ -64,7 +65,7 @@ describe('PageCells', () => {
     const spans = collectSpans({ plan: PLANS.mmio, batches }, 5000);
     const taken = spans.cells!.take();
     expect(spans.table.sliceNs).toBe(taken.sliceNs);
-    const read = readCells(cellsToArrow(taken), spans.table);
+    const read = cellTable(arrowColumns(cellsToArrow(taken)), spans.table);
     for (const name of ['start', 'total', 'device', 'key', 'dir', 'weight'] as const) {
       expect(read[name]).toEqual(taken[name]);
     }

@@ -11,6 +11,8 @@ export const REPORT_BLOCK = 'ioreq-report';
 export const spansBlock = (family: SpanFamily): string => `ioreq-spans-${family}`;
 /** All spans of a family that the page holds a sample of, counted in cells (page-cells.ts). */
 export const cellsBlock = (family: SpanFamily): string => `ioreq-cells-${family}`;
+/** A script that analyses a trace that is dropped on the page (viewer/analysis/). */
+export const ANALYSIS_BLOCK = 'ioreq-analysis';
 /** Blocks of the second trace, which the first is compared with, have the same names behind this. */
 export const OTHER = 'other-';
 

@@ -7,7 +7,7 @@ import type { Cli } from '../cli.ts';
 import type { ConditionOptions } from '../output/conditions.ts';
 import { addConditionOptions, checkConditionOptions, checkConditions } from '../output/conditions.ts';
 import { isServerUrl } from '../output/server-url.ts';
-import { refreshFacts } from '../output/refresh-facts.ts';
+import { refreshFacts } from '../../analyzer/refresh-facts.ts';
 import { reportText } from '../output/report-text.ts';
 import { parseKeys } from './group-keys.ts';
 

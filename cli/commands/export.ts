@@ -6,7 +6,7 @@ import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
 import { withNewFile } from '../output/new-file.ts';
 import { isServerUrl } from '../output/server-url.ts';
-import { refreshFacts } from '../output/refresh-facts.ts';
+import { refreshFacts } from '../../analyzer/refresh-facts.ts';
 import { count } from '../output/units.ts';
 
 const FORMATS = ['perfetto', 'speedscope', 'folded', 'csv', 'parquet'] as const;

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { OpenTrace } from '../../trace/open.ts';
 import type { Cli } from '../cli.ts';
 import { infoText } from '../output/info-text.ts';
-import { refreshFacts } from '../output/refresh-facts.ts';
+import { refreshFacts } from '../../analyzer/refresh-facts.ts';
 
 export function infoCommand(program: Command, cli: Cli): void {
   program

@@ -4,7 +4,7 @@ import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
 import { escapeText } from '../output/escape.ts';
 import { ProgressBar } from '../output/progress.ts';
-import { refreshFacts } from '../output/refresh-facts.ts';
+import { refreshFacts } from '../../analyzer/refresh-facts.ts';
 import { count } from '../output/units.ts';
 import { TOOL_NAME } from '../version.ts';
 import { labelOption } from './label-option.ts';

@@ -3,7 +3,7 @@ import { Option } from 'commander';
 import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
 import { printAnswer } from '../output/sql-answer.ts';
-import { refreshFacts } from '../output/refresh-facts.ts';
+import { refreshFacts } from '../../analyzer/refresh-facts.ts';
 import { isServerUrl, withTraceId } from '../output/server-url.ts';
 import { removePart, withNewFile } from '../output/new-file.ts';
 

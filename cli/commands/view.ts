@@ -3,15 +3,12 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { PageTrace } from '../../analyzer/page/embed.ts';
-import type { PageSpans } from '../../analyzer/page/page-spans.ts';
+import type { PageRows } from '../../analyzer/page/page-format.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { Cli } from '../cli.ts';
-import { refreshFacts } from '../output/refresh-facts.ts';
-import { stepTimes, TimedAccesses } from '../output/replay-places.ts';
-import { hasReplay, storedReplay } from '../output/replay-summary.ts';
 import { servePage } from '../page-server.ts';
-import { pageTemplate } from '../page-template.ts';
+import { analysisBlock, pageTemplate } from '../page-template.ts';
 import { sampleTraces } from '../sample-traces.ts';
 import { integerOption } from './options.ts';
 
@@ -20,7 +17,7 @@ interface Options {
   maxSpans?: number;
   port?: number;
   empty?: true;
-  samples: boolean;
+  bare?: true;
   rows: boolean;
 }
 
@@ -42,8 +39,11 @@ export function viewCommand(program: Command, cli: Cli): void {
       'loopback port to serve on (default: any that is free)',
       integerOption(1, 65_535),
     )
-    .option('--empty', 'the page without a trace: pages are dropped on it later (needs -o)')
-    .option('--no-samples', 'with --empty: leave out the three captures to look at')
+    .option('--empty', 'the page without a trace: traces are dropped on it later (needs -o)')
+    .option(
+      '--bare',
+      'with --empty: the page alone, without the analysis of traces and the captures to look at',
+    )
     .option('--no-rows', 'of a large trace: no file beside the page with the rows that it has no room for')
     .option(
       '--max-spans <number>',
@@ -54,17 +54,20 @@ export function viewCommand(program: Command, cli: Cli): void {
       if (options.empty === true) {
         if (first !== undefined || options.output === undefined) usage('--empty takes -o, and no trace');
         const { withBlocks } = await import('../../analyzer/page/embed.ts');
-        writeEmpty(withBlocks(pageTemplate(), options.samples ? sampleTraces() : ''), options.output);
-        cli.print(`${options.output}: a page to drop pages with traces on`);
+        const blocks = options.bare === true ? '' : analysisBlock() + sampleTraces();
+        writeEmpty(withBlocks(pageTemplate(), blocks), options.output);
+        const takes = options.bare === true ? 'pages with traces' : 'traces, and pages with traces,';
+        cli.print(`${options.output}: a page to drop ${takes} on`);
         return;
       }
       if (first === undefined) usage("missing required argument 'trace'");
-      const template = pageTemplate();
+      const { servedTemplate, withBlocks, writePage } = await import('../../analyzer/page/embed.ts');
+      // Another trace can be dropped on it, to compare.
+      const template = withBlocks(pageTemplate(), analysisBlock());
       const make = async (output: string, served: boolean): Promise<string> => {
         const rowsPath = options.rows ? rowsBeside(output) : undefined;
         const trace = await analyse(cli, first, options.maxSpans, rowsPath);
         const other = second === undefined ? undefined : await analyse(cli, second, options.maxSpans);
-        const { servedTemplate, writePage } = await import('../../analyzer/page/embed.ts');
         const { report, families, rows } = trace;
         const text = served && rows !== undefined ? servedTemplate(template) : template;
         const page = await writePage(text, output, report, families, other, rows);
@@ -103,59 +106,53 @@ async function analyse(
   maxSpans: number | undefined,
   rowsPath?: string,
 ): Promise<PageTrace> {
-  const [{ PAGE_ROWS, PageSpans }, { PageRowsFile }, { traceId }, { analyzeTrace }, { openSealed }] =
-    await Promise.all([
-      import('../../analyzer/page/page-spans.ts'),
-      import('../../analyzer/page/page-rows.ts'),
-      import('../../analyzer/clickhouse/trace-id.ts'),
-      import('../../analyzer/report/build.ts'),
-      import('../output/open-trace.ts'),
-    ]);
+  const [{ PAGE_ROWS }, { PageRowsFile }, { pageTrace }, { traceId }, { openSealed }] = await Promise.all([
+    import('../../analyzer/page/page-spans.ts'),
+    import('../../analyzer/page/page-rows.ts'),
+    import('../../analyzer/page/page-trace.ts'),
+    import('../../analyzer/clickhouse/trace-id.ts'),
+    import('../output/open-trace.ts'),
+  ]);
   const trace = await openSealed(cli, dir);
-  refreshFacts(trace);
-  const families = new Map<SpanFamily, PageSpans>();
-  const timed = hasReplay(dir) ? new TimedAccesses() : undefined;
   // Spans are fewer than events: a trace of so few has all of them in the page.
   const events = trace.sources.reduce((sum, { scan }) => sum + scan.rows, 0);
   const small = events <= (maxSpans ?? Math.min(...Object.values(PAGE_ROWS)));
   const all =
     rowsPath === undefined || small ? undefined : new PageRowsFile(rowsPath, traceId(trace.manifest));
-  const report = analyzeTrace(trace, {
-    path: basename(resolve(dir)),
-    warnings: trace.warnings,
-    onSpans(plan, batch) {
-      let spans = families.get(plan.family);
-      if (spans === undefined) families.set(plan.family, (spans = new PageSpans(plan, maxSpans)));
-      spans.add(batch);
-      all?.add(plan, batch);
-      if (plan.family === 'mmio') timed?.add(batch);
-    },
-  });
-  const rows = all?.close();
-  const sampled = [...families.values()].some(({ table: t }) => t.rows < t.spans);
+  let page: ReturnType<typeof pageTrace>;
+  let rows: PageRows | undefined;
+  try {
+    page = pageTrace(trace, {
+      path: basename(resolve(dir)),
+      maxSpans,
+      onSpans:
+        all &&
+        ((plan, batch) => {
+          all.add(plan, batch);
+        }),
+      warn: (text) => {
+        cli.warn(text);
+      },
+    });
+    rows = all?.close();
+  } catch (error) {
+    all?.remove();
+    throw error;
+  }
+  const { report, families } = page;
+  const sampled = families.some(({ table: t }) => t.rows < t.spans);
   if (!sampled) all?.remove();
-  for (const { table: t } of families.values()) {
+  for (const { table: t } of families) {
     if (t.rows === t.spans) continue;
     cli.warn(
       `the page holds ${t.rows} of ${t.spans} ${SPANS[t.family]}: the slowest ${t.slowest} and a sample of the others; ` +
         'it says so, and its figures over everything are exact',
     );
   }
-  for (const warning of report.warnings) cli.warn(warning);
+  for (const warning of report.warnings ?? []) cli.warn(warning);
   const [damage] = trace.damage;
   if (damage !== undefined) cli.exitCode = damage.exitCode;
-  const replay = storedReplay(
-    dir,
-    (text) => {
-      cli.warn(text);
-    },
-    timed === undefined ? undefined : (source, steps) => stepTimes(trace, source, timed, steps),
-  );
-  return {
-    report: replay === undefined ? report : { ...report, replay },
-    families: [...families.values()],
-    ...(sampled && rows !== undefined && { rows }),
-  };
+  return { report, families, ...(sampled && rows !== undefined && { rows }) };
 }
 
 /** Serves the page from a temporary file until it is interrupted. */

@@ -5,7 +5,7 @@ import type { GroupSet } from '../../analyzer/report/group-sets.ts';
 import type { GroupKey } from '../../analyzer/stats/group-key.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
-import { refreshFacts } from './refresh-facts.ts';
+import { refreshFacts } from '../../analyzer/refresh-facts.ts';
 import { isServerUrl } from './server-url.ts';
 
 /** Bytes of a report that is read: a real one of 4096 groups has some 20 MB. */

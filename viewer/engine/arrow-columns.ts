@@ -1,6 +1,5 @@
+import type { Column, Columns } from '../../analyzer/page/page-columns.ts';
 import { readMessage, type ColumnType, type NumberType } from '../../trace/arrow/message.ts';
-
-export type Column = Float64Array | Float32Array | Uint32Array | Uint16Array | Uint8Array;
 
 const ARRAYS: Partial<
   Record<NumberType, new (buffer: ArrayBufferLike, at: number, length: number) => Column>
@@ -13,7 +12,7 @@ const CONTINUATION = 0xffffffff;
  * it. They are views of `bytes`, which must begin at a multiple of 8. Throws an Error that says what is wrong
  * where, whatever the bytes are.
  */
-export function arrowColumns(bytes: Uint8Array): { rows: number; columns: Map<string, Column> } {
+export function arrowColumns(bytes: Uint8Array): Columns {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const columns = new Map<string, Column>();
   let fields: readonly { name: string; type: ColumnType }[] | undefined;

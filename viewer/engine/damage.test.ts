@@ -7,7 +7,8 @@ import { generateSpans, PLANS, randomOf, reportOf } from '../testing/generated.t
 import { checkPageData } from './check-data.ts';
 import { familyFigures } from './figures.ts';
 import { run } from './query.ts';
-import { readSpanTable, type SpanTable } from './table.ts';
+import { arrowColumns } from './arrow-columns.ts';
+import { spanTable, type SpanTable } from './table.ts';
 import { sceneOf } from './timeline.ts';
 
 const batches = [...generateSpans('mmio', 300)];
@@ -37,7 +38,7 @@ function use(table: SpanTable): void {
 describe('data of strangers', () => {
   it('accepts what is whole', () => {
     expect(checkPageData(JSON.parse(JSON.stringify(data)))).toEqual(JSON.parse(JSON.stringify(data)));
-    use(readSpanTable(bytes.slice(), spans.table));
+    use(spanTable(arrowColumns(bytes.slice()), spans.table));
   });
 
   it('names the path of what is wrong', () => {
@@ -61,7 +62,7 @@ describe('data of strangers', () => {
       for (let n = 0; n < 6; n++) damaged[Math.floor(random() * reach)] = Math.floor(random() * 256);
       let table: SpanTable;
       try {
-        table = readSpanTable(damaged, spans.table);
+        table = spanTable(arrowColumns(damaged), spans.table);
       } catch (error) {
         expect((error as Error).message).not.toBe('');
         expect(error).not.toBeInstanceOf(TypeError);

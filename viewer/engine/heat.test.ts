@@ -4,12 +4,13 @@ import { spansToArrow } from '../../analyzer/page/span-arrow.ts';
 import { generateSpans, PLANS } from '../testing/generated.ts';
 import { rowLow, type Heat } from './heat.ts';
 import { run, type Query } from './query.ts';
-import { readSpanTable, type SpanTable } from './table.ts';
+import { arrowColumns } from './arrow-columns.ts';
+import { spanTable, type SpanTable } from './table.ts';
 
 const SECONDS = 12;
 const spans = collectSpans({ plan: PLANS.mmio, batches: generateSpans('mmio', 20_000, SECONDS) });
 const { columns, weight } = spans.take();
-const table: SpanTable = readSpanTable(spansToArrow(spans.plan, columns, weight), spans.table);
+const table: SpanTable = spanTable(arrowColumns(spansToArrow(spans.plan, columns, weight)), spans.table);
 const whole: Query = {
   window: { lo: 0, hi: SECONDS * 1e9 },
   brush: null,

@@ -3,14 +3,15 @@ import { collectSpans } from '../../analyzer/page/embed.ts';
 import { cellsToArrow, spansToArrow } from '../../analyzer/page/span-arrow.ts';
 import { generateSpans, PLANS } from '../testing/generated.ts';
 import { run, type Query } from './query.ts';
-import { readCells, readSpanTable, type SpanTable } from './table.ts';
+import { arrowColumns } from './arrow-columns.ts';
+import { cellTable, spanTable, type SpanTable } from './table.ts';
 
 const DURATION = 12e9;
 
 function tableOf(count: number, limit?: number): SpanTable {
   const spans = collectSpans({ plan: PLANS.mmio, batches: generateSpans('mmio', count) }, limit);
   const { columns, weight } = spans.take();
-  return readSpanTable(spansToArrow(PLANS.mmio, columns, weight), spans.table);
+  return spanTable(arrowColumns(spansToArrow(PLANS.mmio, columns, weight)), spans.table);
 }
 
 const everything: Query = {
@@ -30,8 +31,8 @@ describe('run', () => {
   it('counts all spans in heatmap and overview of a sample, until a slice is wider than a column', () => {
     const spans = collectSpans({ plan: PLANS.mmio, batches: generateSpans('mmio', 30_000) }, 2000);
     const { columns, weight } = spans.take();
-    const sample = readSpanTable(spansToArrow(PLANS.mmio, columns, weight), spans.table);
-    sample.cells = readCells(cellsToArrow(spans.cells!.take()), spans.table);
+    const sample = spanTable(arrowColumns(spansToArrow(PLANS.mmio, columns, weight)), spans.table);
+    sample.cells = cellTable(arrowColumns(cellsToArrow(spans.cells!.take())), spans.table);
     for (const groups of [[], ['0'], ['0:80', '1']]) {
       const whole = run(table, DURATION, { ...everything, groups });
       const { heat, overview } = run(sample, DURATION, { ...everything, groups });

@@ -4,8 +4,8 @@ import {
   SPAN_COLUMNS,
   type PageTable,
 } from '../../analyzer/page/page-format.ts';
+import type { Column, Columns } from '../../analyzer/page/page-columns.ts';
 import { SPAN_FLAG, StageLengths, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
-import { arrowColumns, type Column } from './arrow-columns.ts';
 
 /** Spans with the same device, key and direction: what filters, the tree and the flame graph speak of. */
 export interface Group {
@@ -48,8 +48,7 @@ export interface SpanTable {
 /** Flags that keep a span out of every figure (trace/spans.ts). */
 const UNUSABLE = SPAN_FLAG.LOSS | SPAN_FLAG.INVALIDATE;
 
-export function readSpanTable(bytes: Uint8Array, meta: PageTable): SpanTable {
-  const { rows, columns: arrow } = arrowColumns(bytes);
+export function spanTable({ rows, columns: arrow }: Columns, meta: PageTable): SpanTable {
   const at = meta.plan.boundaries.map((b) => column(arrow, boundaryColumn(b.name), Float64Array));
   const weight = arrow.has(SPAN_COLUMNS.weight) ? column(arrow, SPAN_COLUMNS.weight, Float32Array) : null;
   const table: SpanTable = {
@@ -125,8 +124,7 @@ export function emptyTable(family: SpanFamily): SpanTable {
 }
 
 /** Cells (analyzer/page/page-cells.ts) as a table of which only these columns are there: enough for heatmap and overview. */
-export function readCells(bytes: Uint8Array, meta: PageTable): SpanTable {
-  const { rows, columns: arrow } = arrowColumns(bytes);
+export function cellTable({ rows, columns: arrow }: Columns, meta: PageTable): SpanTable {
   const cells: SpanTable = {
     ...emptyTable(meta.family),
     plan: meta.plan,

@@ -42,8 +42,8 @@ export function Compare(): JSX.Element {
       <section class="panel" aria-label="Compare">
         <h2>Compare with a second trace</h2>
         <p>
-          Drop a page of another trace here, or <OpenFile text="choose one" />. On the command line: trace
-          view A B.
+          Drop another trace or its page here, or choose <OpenFile text="a directory" directory /> or{' '}
+          <OpenFile text="a page" />. On the command line: trace view A B.
         </p>
       </section>
     );

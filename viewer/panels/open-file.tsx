@@ -1,7 +1,9 @@
 import type { JSX } from 'preact';
-import { openFile } from '../data.ts';
+import { openChosen } from '../data.ts';
+import { inputFiles } from '../dropped.ts';
 
-export function OpenFile({ text }: { text: string }): JSX.Element {
+/** A page from disk (or its rows); `directory`: a trace. */
+export function OpenFile({ text, directory }: { text: string; directory?: boolean }): JSX.Element {
   return (
     <label class="link">
       {text}
@@ -9,10 +11,11 @@ export function OpenFile({ text }: { text: string }): JSX.Element {
         type="file"
         class="unseen"
         accept=".html,.rows"
-        onChange={(event) => {
-          const [file] = event.currentTarget.files ?? [];
-          event.currentTarget.value = '';
-          if (file !== undefined) void openFile(file);
+        {...(directory === true && { webkitdirectory: true })}
+        onChange={({ currentTarget }) => {
+          const chosen = inputFiles(currentTarget);
+          currentTarget.value = '';
+          if (chosen.files.length > 0) void openChosen(chosen);
         }}
       />
     </label>

@@ -5,7 +5,8 @@ import { spansToArrow } from '../../analyzer/page/span-arrow.ts';
 import { importCapture } from '../../collector/import.ts';
 import { openTrace } from '../../trace/open.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
-import { readSpanTable, type SpanTable } from '../engine/table.ts';
+import { arrowColumns } from '../engine/arrow-columns.ts';
+import { spanTable, type SpanTable } from '../engine/table.ts';
 
 /** Imports raw files into `dir` and gives the report with the span tables as the page's worker has them. */
 export async function pageTables(
@@ -25,7 +26,7 @@ export async function pageTables(
   const tables = new Map<SpanFamily, SpanTable>();
   for (const [family, spans] of families) {
     const { columns, weight } = spans.take();
-    tables.set(family, readSpanTable(spansToArrow(spans.plan, columns, weight), spans.table));
+    tables.set(family, spanTable(arrowColumns(spansToArrow(spans.plan, columns, weight)), spans.table));
   }
   return { report, spans: [...families.values()], tables };
 }

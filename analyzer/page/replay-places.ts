@@ -1,4 +1,4 @@
-import type { OpenTrace } from '../../trace/open.ts';
+import type { OpenTrace } from '../../trace/open-files.ts';
 import { DIR_READ, DIR_WRITE } from '../../trace/ioreq.ts';
 import { REC_TAG } from '../../trace/recording.ts';
 import { NO_DEVICE, type SpanBatch } from '../../trace/spans.ts';

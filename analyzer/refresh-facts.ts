@@ -1,5 +1,5 @@
-import { kindName } from '../../trace/events.ts';
-import type { OpenTrace } from '../../trace/open.ts';
+import { kindName } from '../trace/events.ts';
+import type { OpenTrace } from '../trace/open-files.ts';
 
 /**
  * Counts anew what the manifest of an unfinished or damaged trace does not know yet: rows, kinds and times of

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { run } from '../run.ts';
+import { run } from '../../cli/run.ts';
+import { traceDirectory } from '../../trace/open.ts';
 import { storedReplay } from './replay-summary.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'ioreq-trace-summary-'));
@@ -19,7 +20,7 @@ describe('the stored result of a replay', () => {
     const streams = { stdout: () => undefined, stderr: () => undefined };
     const rest = { stdoutIsTerminal: false, stderrIsTerminal: false, env: {} };
     expect(await run(['replay', recording, '--disk', disk, '-o', file], { ...streams, ...rest })).toBe(1);
-    const stored = storedReplay(dir, (text) => expect.fail(text));
+    const stored = storedReplay(traceDirectory(dir), (text) => expect.fail(text));
     expect(stored).toMatchObject({
       target: 'built-in',
       level: 'rings and memory',
@@ -36,7 +37,7 @@ describe('the stored result of a replay', () => {
     (text) => {
       writeFileSync(file, text);
       const warnings: string[] = [];
-      expect(storedReplay(dir, (warning) => warnings.push(warning))).toBeUndefined();
+      expect(storedReplay(traceDirectory(dir), (warning) => warnings.push(warning))).toBeUndefined();
       expect(warnings.length).toBe(1);
       expect(warnings[0]).toMatch(/^the stored replay is left out: .*replay\.json/);
     },
@@ -44,6 +45,6 @@ describe('the stored result of a replay', () => {
 
   it('is nothing where there is none', () => {
     rmSync(file);
-    expect(storedReplay(dir, (text) => expect.fail(text))).toBeUndefined();
+    expect(storedReplay(traceDirectory(dir), (text) => expect.fail(text))).toBeUndefined();
   });
 });

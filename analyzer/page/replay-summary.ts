@@ -1,9 +1,9 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import type { PageReplay } from '../../analyzer/page/page-format.ts';
 import { isTraceError, TraceError } from '../../trace/errors.ts';
 import { JsonValue } from '../../trace/json-check.ts';
+import type { TraceFiles } from '../../trace/open-files.ts';
+import type { PageReplay } from './page-format.ts';
 
+/** In a trace directory: `trace replay` stores its last result there. */
 const FILE = 'replay.json';
 const MOST_BYTES = 64 << 20;
 const SHOWN = 200;
@@ -11,20 +11,26 @@ const SHOWN = 200;
 /** When steps of a source's recording were, ns; undefined where that is not known. */
 export type StepTimes = (source: string, steps: readonly number[]) => (number | undefined)[];
 
-export const hasReplay = (dir: string): boolean => existsSync(join(dir, FILE));
+export const hasReplay = (files: TraceFiles): boolean => files.has(FILE);
 
-/** The result of the last replay that is stored in a trace directory; undefined without one. A damaged one is a warning. */
+/** The result of the last replay that is stored in a trace; undefined without one. A damaged one is a warning. */
 export function storedReplay(
-  dir: string,
+  files: TraceFiles,
   warn: (text: string) => void,
   times?: StepTimes,
 ): PageReplay | undefined {
-  const path = join(dir, FILE);
-  if (!existsSync(path)) return undefined;
+  const path = files.path(FILE);
   try {
-    if (statSync(path).size > MOST_BYTES)
-      throw new TraceError('E_TRACE_DAMAGED', 'too large', { source: path });
-    return summary(new JsonValue(JSON.parse(readFileSync(path, 'utf8')), '$', path), times);
+    const file = files.open(FILE);
+    if (file === undefined) return undefined;
+    try {
+      if (file.size > MOST_BYTES) throw new TraceError('E_TRACE_DAMAGED', 'too large', { source: path });
+      const bytes = new Uint8Array(file.size);
+      const text = new TextDecoder().decode(bytes.subarray(0, file.read(0, bytes)));
+      return summary(new JsonValue(JSON.parse(text), '$', path), times);
+    } finally {
+      file.close();
+    }
   } catch (error) {
     const why = isTraceError(error) ? error.message : `${path}: ${(error as Error).message}`;
     warn(`the stored replay is left out: ${why}`);
