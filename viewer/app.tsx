@@ -70,7 +70,7 @@ export function App(): JSX.Element {
       {now.at === 'empty' && <h1>This page holds no trace.</h1>}
       <p>
         Drop a trace directory here, or a page that <code>trace view T -o page.html</code> wrote; or choose{' '}
-        <OpenFile text="a directory" directory /> or <OpenFile text="a page" />.
+        <OpenFile text="a directory" directory /> or <OpenFile text="a page" />. Nothing leaves this machine.
       </p>
       <p class="hint">
         To make a trace: trace record --domid N -o T on the host, or trace import FILES -o T.
