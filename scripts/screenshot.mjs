@@ -1,5 +1,6 @@
 // Takes the pictures of the page from the demo's result: npm run demo && npm run docs:screenshots
 // Usage: screenshot.mjs [PAGE [COMPARISON]]; COMPARISON is a page of two traces (trace view A B -o FILE).
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -36,10 +37,10 @@ const VIEWS = {
   },
 };
 
-async function take(file, name, act, theme, height = 800) {
+async function take(file, name, act, theme, height = 800, ready = '#ladder-table') {
   const tab = await browser.newPage({ viewport: { width: 1280, height }, colorScheme: theme });
   await tab.goto(pathToFileURL(resolve(file)).href);
-  await tab.waitForSelector('#ladder-table');
+  await tab.waitForSelector(ready);
   await act(tab);
   await tab.waitForTimeout(1200);
   await tab.screenshot({ path: `docs/${name}-${theme}.png` });
@@ -59,7 +60,10 @@ async function walk(steps, theme) {
   await tab.close();
 }
 
+const empty = 'out/demo/empty.html';
+execFileSync(process.execPath, ['dist/trace.mjs', 'view', '--empty', '-o', empty]);
 for (const theme of ['light', 'dark']) {
+  await take(empty, 'page-empty', async () => undefined, theme, 400, '.loading h1');
   await walk(MOUSE, theme);
   await walk(KEYBOARD, theme);
   for (const [name, act] of Object.entries(VIEWS))

@@ -142,12 +142,21 @@ function failed(side: Side, message: string): void {
   else fault.set(message);
 }
 
-/** Shows the other one of two traces. Rows and groups are numbers of one trace: they mean nothing in another. */
+/**
+ * Shows the other one of two traces. Rows and groups are numbers of one trace: they mean nothing in another. The time
+ * shown keeps its distance from the first span, as traces begin at any moment of what they record.
+ */
 export function showSide(side: Side): void {
-  const loaded = sides.get()[side];
+  const both = sides.get();
+  const loaded = both[side];
   if (loaded === null) return;
-  update({ side, latency: null, groups: [], selected: null, span: null, divergence: null });
+  const { side: from, window, brush, family } = view.get();
+  const [here, there] = [from, side].map((s) => both[s]?.tables[family]?.first ?? 0);
+  const moved = ({ lo, hi }: Range): Range => ({ lo: lo + there! - here!, hi: hi + there! - here! });
+  const box = brush && { ...brush, time: moved(brush.time) };
+  update({ side, brush: box, latency: null, groups: [], selected: null, span: null, divergence: null });
   phase.set({ at: 'ready', loaded });
+  zoom(window && moved(window));
   ask();
 }
 

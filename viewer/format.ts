@@ -135,7 +135,11 @@ export function dirName(family: SpanFamily, dir: number): string {
 }
 
 export const groupName = (data: PageData, family: SpanFamily, group: Group): string =>
-  [deviceName(data, group.device), keyName(family, group.key), dirName(family, group.dir)]
+  [
+    deviceName(data, group.device),
+    group.key < 0 ? '' : keyName(family, group.key),
+    dirName(family, group.dir),
+  ]
     .filter((t) => t !== '')
     .join(' ');
 

@@ -5,7 +5,13 @@ export async function smaller(script: string): Promise<string> {
   const { code } = await minify(script, {
     module: true,
     ecma: 2020,
-    compress: { passes: 4, pure_getters: true, unsafe_arrows: true, unsafe_methods: true },
+    compress: {
+      passes: 4,
+      pure_getters: true,
+      unsafe_arrows: true,
+      unsafe_comps: true,
+      unsafe_methods: true,
+    },
   });
   if (code === undefined || code.includes('</script')) throw new Error('the minifier gave no script');
   return code.replace(/;$/, '');

@@ -11,7 +11,8 @@ import type { PageSpans } from '../analyzer/page/page-spans.ts';
 import type { Report } from '../analyzer/report/document.ts';
 import { generateScenario } from '../fixtures/scenario/index.ts';
 import { chromiumPath, launch, open } from './testing/browser.ts';
-import { buildTemplate } from './testing/pages.ts';
+import { SPAN_FLAG } from '../trace/spans.ts';
+import { atRest, buildTemplate } from './testing/pages.ts';
 import { pageTables } from './testing/tables.ts';
 
 let dir = '';
@@ -19,7 +20,16 @@ let browser: Browser;
 let file = '';
 let a: Report;
 let b: Report;
+let aSpans: PageSpans[];
 let bSpans: PageSpans[];
+
+/** Start of the first access that counts, ns. */
+function first(spans: readonly PageSpans[]): number {
+  const { columns } = spans.find(({ plan }) => plan.family === 'mmio')!.take();
+  const { start, total, flags } = columns;
+  return start[total.findIndex((ns, i) => !Number.isNaN(ns) && (flags[i]! & UNUSABLE) === 0)]!;
+}
+const UNUSABLE = SPAN_FLAG.LOSS | SPAN_FLAG.INVALIDATE;
 
 const nsOf = (page: Page, row: string): Promise<number[]> =>
   page
@@ -45,14 +55,15 @@ describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () =>
       { ...scenario, seed: 2, devices: ['blk'], hogs: 2, serviceNs: 900_000, patched: false },
       join(dir, 'b'),
     );
-    const first = await pageTables(join(dir, 'a'), join(dir, 'a.trace'));
+    const one = await pageTables(join(dir, 'a'), join(dir, 'a.trace'));
     const second = await pageTables(join(dir, 'b'), join(dir, 'b.trace'));
-    [a, b] = [first.report, second.report];
+    [a, b] = [one.report, second.report];
+    aSpans = one.spans;
     bSpans = second.spans;
     file = join(dir, 'page.html');
     const template = readFileSync(await buildTemplate(dir), 'utf8');
     const other = { report: second.report, families: second.spans };
-    await writePage(template, file, first.report, first.spans, other);
+    await writePage(template, file, one.report, one.spans, other);
     browser = await launch();
   }, 90_000);
   afterAll(async () => {
@@ -84,6 +95,47 @@ describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () =>
     await page.keyboard.press('Digit4');
     await page.keyboard.press('KeyB');
     await page.waitForSelector('.top [aria-pressed="true"]:text-is("B")');
+    // The other one stands behind it, dashed.
+    expect(await page.locator('#ladder-lines').textContent()).toBe('A all ');
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it('keeps the distance from the first span when it shows the other trace', async () => {
+    const { page, faults } = await open(browser, file, {
+      hash: `#w=${a.trace.duration_ns * 0.5}-${a.trace.duration_ns * 0.6}`,
+    });
+    const window = async (): Promise<number[]> => {
+      await atRest(page);
+      return (await page.evaluate(() => location.hash))
+        .match(/w=([\d.]+)-([\d.]+)/)!
+        .slice(1)
+        .map(Number);
+    };
+    const [lo, hi] = await window();
+    await page.keyboard.press('KeyB');
+    const shift = first(bSpans) - first(aSpans);
+    expect(shift).not.toBe(0);
+    const moved = await window();
+    expect(moved[0]! - lo!).toBeCloseTo(shift, -1);
+    expect(moved[1]! - hi!).toBeCloseTo(shift, -1);
+    expect(faults).toEqual([]);
+    await page.context().close();
+  });
+
+  it('draws a line each of a few chosen groups into the percentiles, and names them', async () => {
+    const { page, faults } = await open(browser, file);
+    const rows = page.locator('.tree tr.device ~ tr:not(.device)');
+    const names: string[] = [];
+    for (const n of [0, 1]) {
+      await rows.nth(n).click({ modifiers: ['Control'] });
+      names.push((await page.locator('.chip').nth(n).textContent())!);
+    }
+    await atRest(page);
+    const lines = (await page.locator('#ladder-lines').textContent())!;
+    expect(lines).toMatch(/^all B .* selection $/);
+    expect(await page.locator('#ladder-lines > span').count()).toBe(5);
+    expect(names.length).toBe(2);
     expect(faults).toEqual([]);
     await page.context().close();
   });

@@ -2,14 +2,18 @@ import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type uPlot from 'uplot';
 import { latencyTicks } from '../axis.ts';
+import type { Curve } from '../engine/query.ts';
 import { latencyTick } from '../format.ts';
 import { ink, useTheme } from '../theme.ts';
 import { useWidth } from './canvas.ts';
 import { LOGARITHMIC, lineChart } from './lines.ts';
 
-interface Curve {
-  x: number[];
-  y: number[];
+/** A line of the chart; `colour` is the style sheet's name, or a colour. */
+export interface LadderLine {
+  name: string;
+  curve: Curve;
+  colour: string;
+  dash?: number[];
 }
 
 const HEIGHT = 168;
@@ -25,20 +29,21 @@ const NINES = new Map([
   [6, '99.9999'],
 ]);
 
-/** Latency at every percentile, both axes logarithmic: the selection, and dashed behind it everything. */
-export function LadderChart({ all, chosen }: { all: Curve | null; chosen: Curve }): JSX.Element {
+/** Latency at every percentile, both axes logarithmic; the last line lies above the others. `named`: says which is which. */
+export function LadderChart({ lines, named }: { lines: readonly LadderLine[]; named: boolean }): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
   const limits = useRef({ most: 1, lo: 1, hi: 10 });
   const width = useWidth(box);
   const theme = useTheme();
   const inner = Math.max(1, width - PADDING[1] - PADDING[3]);
-  limits.current = limitsOf(all === null ? [chosen] : [all, chosen]);
-  const data = joined(all ?? { x: [], y: [] }, chosen, limits.current, inner);
+  const curves = lines.map((l) => l.curve);
+  limits.current = limitsOf(curves);
+  const data = joined(curves, limits.current, inner);
+  const names = lines.map((l) => l.name).join();
   useEffect(() => {
     if (box.current === null || width <= 2 * PADDING[3]) return undefined;
     const now = (): typeof limits.current => limits.current;
-    const line = { scale: 'y', width: 2 };
     const made = lineChart(
       box.current,
       {
@@ -63,10 +68,12 @@ export function LadderChart({ all, chosen }: { all: Curve | null; chosen: Curve 
             text: latencyTick,
           },
         ],
-        series: [
-          { ...line, stroke: ink('muted-line'), width: 1.5, dash: [4, 3] },
-          { ...line, stroke: ink('accent') },
-        ],
+        series: lines.map(({ colour, dash }) => ({
+          scale: 'y',
+          width: dash === undefined ? 2 : 1.5,
+          stroke: inkOf(colour),
+          ...(dash !== undefined && { dash }),
+        })),
       },
       data,
     );
@@ -75,14 +82,36 @@ export function LadderChart({ all, chosen }: { all: Curve | null; chosen: Curve 
       chart.current = null;
       made.destroy();
     };
-  }, [width, theme]);
+  }, [width, theme, names]);
   useEffect(() => {
     chart.current?.setData(data);
-  }, [all, chosen]);
+  }, curves);
   return (
-    <div class="plot canvas-box ladder-plot" ref={box} style={{ height: `${HEIGHT}px` }} aria-hidden="true" />
+    <>
+      <div
+        class="plot canvas-box ladder-plot"
+        ref={box}
+        style={{ height: `${HEIGHT}px` }}
+        aria-hidden="true"
+      />
+      {named && (
+        <p class="small" id="ladder-lines">
+          {lines.map(({ name, colour, dash }) => (
+            <span key={name}>
+              <span
+                class="line"
+                style={{ borderTop: `2px ${dash === undefined ? 'solid' : 'dashed'} ${inkOf(colour)}` }}
+              />
+              {name}{' '}
+            </span>
+          ))}
+        </p>
+      )}
+    </>
   );
 }
+
+const inkOf = (colour: string): string => (colour.startsWith('#') ? colour : ink(colour));
 
 function limitsOf(curves: readonly Curve[]): { most: number; lo: number; hi: number } {
   const least = Math.min(...curves.map((v) => v.y[0] ?? Infinity));
@@ -91,14 +120,13 @@ function limitsOf(curves: readonly Curve[]): { most: number; lo: number; hi: num
   return { most: Math.max(1, ...curves.map((v) => v.x.at(-1) ?? 0)), lo, hi };
 }
 
-/** Both on one x axis, undefined where only the other has a point; of the points that fall on one pixel, one. */
+/** All on one x axis, undefined where only another has a point; of the points that fall on one pixel, one. */
 function joined(
-  all: Curve,
-  chosen: Curve,
+  curves: readonly Curve[],
   { most, lo, hi }: { most: number; lo: number; hi: number },
   width: number,
 ): uPlot.AlignedData {
-  const columns = [all, chosen].map((curve) => {
+  const columns = curves.map((curve) => {
     const kept = new Map<number, number>();
     let last = NaN;
     curve.x.forEach((x, k) => {

@@ -17,6 +17,12 @@ export interface Range {
   hi: number;
 }
 
+/** Latency, ns, at every percentile: x is the number of nines. */
+export interface Curve {
+  x: number[];
+  y: number[];
+}
+
 /** A box on the heatmap: start times and latencies, ns. */
 export interface Box {
   time: Range;
@@ -73,7 +79,9 @@ export interface Selection {
   distribution: Distribution;
   /** Spans slower than the limit; 0 without one. */
   over: number;
-  curve: { x: number[]; y: number[] };
+  curve: Curve;
+  /** One each of a few chosen groups, in the order of the query's; none if one or many are chosen. */
+  curves: Curve[];
   stages: StageFigures[];
   splits: StageSplit[];
   groups: GroupFigures[];
@@ -185,13 +193,15 @@ function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: n
   const n = rows.length;
   const values = gather(total, rows);
   const weights = weight === null ? null : gatherWeights(weight, rows);
-  const curve: Selection['curve'] = { x: [], y: [] };
+  const curve: Curve = { x: [], y: [] };
   const dist = distribution(values, n, weights, LADDER, curve);
+  const several = query.groups.length > 1 && query.groups.length <= MOST_CURVES;
   return {
     everything: brush === null && query.groups.length === 0 && window.lo <= 0 && window.hi >= duration,
     distribution: dist,
     over: slower(values, weights, query.limit ?? Infinity),
     curve,
+    curves: several ? query.groups.map((group) => curveOf(table, rows, group)) : [],
     stages: stageFigures(table, rows, weights),
     splits: splitAt(table, rows, values, weights, dist),
     groups: groupFigures(table, box, window),
@@ -201,6 +211,18 @@ function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: n
     queues: family === 'request' ? queueFigures(table, rows) : [],
     vcpus: family === 'mmio' ? vcpuFigures(table, rows) : [],
   };
+}
+
+/** More lines than this are a tangle. */
+const MOST_CURVES = 6;
+
+function curveOf(table: SpanTable, rows: Uint32Array, group: string): Curve {
+  const allowed = allowedGroups(table.groups, [group]);
+  const own = rows.filter((i) => allowed[table.groupOf[i]!] === 1);
+  const curve: Curve = { x: [], y: [] };
+  const weights = table.weight === null ? null : gatherWeights(table.weight, own);
+  distribution(gather(table.total, own), own.length, weights, [], curve);
+  return curve;
 }
 
 function slower(values: Float64Array, weights: Float32Array | null, limit: number): number {

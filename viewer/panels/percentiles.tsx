@@ -1,17 +1,19 @@
 import type { JSX } from 'preact';
-import { LadderChart } from '../charts/ladder.tsx';
-import { familyReport, type Loaded } from '../data.ts';
+import { LadderChart, type LadderLine } from '../charts/ladder.tsx';
+import { stageColour } from '../colours.ts';
+import { familyReport, sides, type Loaded } from '../data.ts';
 import { LADDER } from '../engine/quantiles.ts';
 import type { Selection } from '../engine/query.ts';
-import { columnUnit, count, duration, inUnit, percent } from '../format.ts';
-import { useView } from '../state.ts';
+import { columnUnit, count, duration, groupName, inUnit, percent } from '../format.ts';
+import { useAtom, useView } from '../state.ts';
 
 const LABELS = ['p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max'];
 /** Spans a percentile needs above it to be more than chance. */
 const ENOUGH = 10;
 
 export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: Selection }): JSX.Element {
-  const { family, limit } = useView('family', 'limit');
+  const { family, limit, side, groups } = useView('family', 'limit', 'side', 'groups');
+  const pair = useAtom(sides);
   const d = selection.distribution;
   const total = familyReport(loaded.data, family).total;
   const report = [
@@ -43,6 +45,18 @@ export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: 
     );
   };
   const both = !selection.everything;
+  const lines: LadderLine[] = [];
+  if (both && baseline !== undefined)
+    lines.push({ name: 'all', curve: baseline.curve, colour: 'muted-line', dash: [4, 3] });
+  const other = pair[side === 0 ? 1 : 0]?.tables[family];
+  if (other !== undefined)
+    lines.push({ name: side === 0 ? 'B' : 'A', curve: other.curve, colour: 'peak', dash: [9, 4] });
+  selection.curves.forEach((curve, k) => {
+    const [device = -1, key = -1, dir = -1] = groups[k]!.split(':').map(Number);
+    const name = groupName(loaded.data, family, { device, key, dir });
+    lines.push({ name, curve, colour: stageColour(k + 1), dash: [2 + 2 * k, 2] });
+  });
+  lines.push({ name: both ? 'selection' : 'all', curve: selection.curve, colour: 'accent' });
   return (
     <section class="panel" aria-label="Percentiles">
       <h2>
@@ -53,10 +67,7 @@ export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: 
             ` · slower than ${duration(limit)}: ${count(selection.over)} (${percent(selection.over / d.count)})`}
         </span>
       </h2>
-      <LadderChart
-        all={selection.everything || baseline === undefined ? null : baseline.curve}
-        chosen={selection.curve}
-      />
+      <LadderChart lines={lines} named={lines.length > (both ? 2 : 1)} />
       <table class="figures ladder" id="ladder-table">
         <thead>
           <tr>
