@@ -88,7 +88,9 @@ const SPAN_FIELDS: readonly (readonly [name: NumberColumn, type: DataType, click
   ['group', new Uint32(), 'UInt32'],
 ];
 
-export const SPAN_COLUMNS: readonly string[] = [...SPAN_FIELDS.map(([name]) => name), 'at', 'preempted'];
+export const SPAN_NUMBERS = SPAN_FIELDS.map(([name]) => name);
+
+export const SPAN_COLUMNS: readonly string[] = [...SPAN_NUMBERS, 'at', 'preempted'];
 
 export const SPAN_INPUT = [
   ...SPAN_FIELDS.map(([name, , type]) => `\`${name}\` ${type}`),

@@ -3,13 +3,15 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { PageTrace } from '../../analyzer/page/embed.ts';
-import type { PageRows } from '../../analyzer/page/page-format.ts';
+import type { SpanConsumer } from '../../analyzer/passes/span-sink.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { Cli } from '../cli.ts';
+import { isServerUrl } from '../output/server-url.ts';
 import { servePage } from '../page-server.ts';
 import { analysisBlock, pageTemplate } from '../page-template.ts';
 import { sampleTraces } from '../sample-traces.ts';
+import { TOOL_NAME } from '../version.ts';
 import { integerOption } from './options.ts';
 
 interface Options {
@@ -31,7 +33,7 @@ export function viewCommand(program: Command, cli: Cli): void {
         'file that holds everything it needs and opens from disk without a network; without, it serves the page ' +
         'on the loopback interface until Ctrl-C.',
     )
-    .argument('[trace]', 'a trace directory')
+    .argument('[trace]', 'a trace directory, or clickhouse://host/database/TRACE')
     .argument('[other]', 'a second one to compare it with')
     .option('-o, --output <file>', 'write the page here instead of serving it')
     .option(
@@ -100,48 +102,15 @@ function writeEmpty(template: string, output: string): void {
   }
 }
 
+/** What the page shows, and whether the rows that it has no room for were put into the file at `rowsPath`. */
 async function analyse(
   cli: Cli,
-  dir: string,
+  place: string,
   maxSpans: number | undefined,
   rowsPath?: string,
 ): Promise<PageTrace> {
-  const [{ PAGE_ROWS }, { PageRowsFile }, { pageTrace }, { traceId }, { openSealed }] = await Promise.all([
-    import('../../analyzer/page/page-spans.ts'),
-    import('../../analyzer/page/page-rows.ts'),
-    import('../../analyzer/page/page-trace.ts'),
-    import('../../analyzer/clickhouse/trace-id.ts'),
-    import('../output/open-trace.ts'),
-  ]);
-  const trace = await openSealed(cli, dir);
-  // Spans are fewer than events: a trace of so few has all of them in the page.
-  const events = trace.sources.reduce((sum, { scan }) => sum + scan.rows, 0);
-  const small = events <= (maxSpans ?? Math.min(...Object.values(PAGE_ROWS)));
-  const all =
-    rowsPath === undefined || small ? undefined : new PageRowsFile(rowsPath, traceId(trace.manifest));
-  let page: ReturnType<typeof pageTrace>;
-  let rows: PageRows | undefined;
-  try {
-    page = pageTrace(trace, {
-      path: basename(resolve(dir)),
-      maxSpans,
-      onSpans:
-        all &&
-        ((plan, batch) => {
-          all.add(plan, batch);
-        }),
-      warn: (text) => {
-        cli.warn(text);
-      },
-    });
-    rows = all?.close();
-  } catch (error) {
-    all?.remove();
-    throw error;
-  }
-  const { report, families } = page;
-  const sampled = families.some(({ table: t }) => t.rows < t.spans);
-  if (!sampled) all?.remove();
+  const make = isServerUrl(place) ? fromServer : fromDirectory;
+  const { report, families, rows } = await make(cli, place, maxSpans, rowsPath);
   for (const { table: t } of families) {
     if (t.rows === t.spans) continue;
     cli.warn(
@@ -150,9 +119,75 @@ async function analyse(
     );
   }
   for (const warning of report.warnings ?? []) cli.warn(warning);
+  return { report, families, rows };
+}
+
+async function fromDirectory(
+  cli: Cli,
+  dir: string,
+  maxSpans: number | undefined,
+  rowsPath: string | undefined,
+): Promise<PageTrace> {
+  const [{ PAGE_ROWS }, { pageTrace }, { traceId }, { openSealed }] = await Promise.all([
+    import('../../analyzer/page/page-spans.ts'),
+    import('../../analyzer/page/page-trace.ts'),
+    import('../../analyzer/clickhouse/trace-id.ts'),
+    import('../output/open-trace.ts'),
+  ]);
+  const trace = await openSealed(cli, dir);
+  // Spans are fewer than events: a trace of so few has all of them in the page.
+  const events = trace.sources.reduce((sum, { scan }) => sum + scan.rows, 0);
+  const small = events <= (maxSpans ?? Math.min(...Object.values(PAGE_ROWS)));
   const [damage] = trace.damage;
   if (damage !== undefined) cli.exitCode = damage.exitCode;
-  return { report, families, ...(sampled && rows !== undefined && { rows }) };
+  return withRows(small ? undefined : rowsPath, traceId(trace.manifest), (onSpans) =>
+    pageTrace(trace, {
+      path: basename(resolve(dir)),
+      maxSpans,
+      onSpans,
+      warn(text) {
+        cli.warn(text);
+      },
+    }),
+  );
+}
+
+async function fromServer(
+  cli: Cli,
+  url: string,
+  maxSpans: number | undefined,
+  rowsPath: string | undefined,
+): Promise<PageTrace> {
+  const [{ onTrace }, { pageOnServer }] = await Promise.all([
+    import('../output/on-trace.ts'),
+    import('../../analyzer/clickhouse/page.ts'),
+  ]);
+  const tool = `${TOOL_NAME} ${cli.version}`;
+  return onTrace(cli, url, (server, id) =>
+    withRows(rowsPath, id, (onSpans) => pageOnServer(server, id, { tool, maxSpans, onSpans })),
+  );
+}
+
+/** Makes a page's trace while all its spans go into a file as well, which is removed unless the page has a sample. */
+async function withRows(
+  path: string | undefined,
+  id: string,
+  make: (onSpans: SpanConsumer | undefined) => PageTrace | Promise<PageTrace>,
+): Promise<PageTrace> {
+  if (path === undefined) return make(undefined);
+  const { PageRowsFile } = await import('../../analyzer/page/page-rows.ts');
+  const file = new PageRowsFile(path, id);
+  let sampled = false;
+  try {
+    const made = await make((plan, batch) => {
+      file.add(plan, batch);
+    });
+    const rows = file.close();
+    sampled = made.families.some(({ table: t }) => t.rows < t.spans);
+    return sampled ? { ...made, rows } : made;
+  } finally {
+    if (!sampled) file.remove();
+  }
 }
 
 /** Serves the page from a temporary file until it is interrupted. */
