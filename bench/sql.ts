@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { runPasses } from '../analyzer/analyze.ts';
 import { parseAddress } from '../analyzer/clickhouse/address.ts';
 import { loadEvents } from '../analyzer/clickhouse/load-events.ts';
+import { passSettings } from '../analyzer/clickhouse/pass-settings.ts';
 import { migrate } from '../analyzer/clickhouse/schema.ts';
 import type { Server } from '../analyzer/clickhouse/server.ts';
 import { connect } from '../analyzer/clickhouse/server.ts';
-import { PASS_SETTINGS, spanStatement, sqlFacts } from '../analyzer/sql/index.ts';
+import { spanStatement, sqlFacts } from '../analyzer/sql/index.ts';
 import { REFUSAL } from '../analyzer/sql/params.ts';
 import { clickhouseMissing, startClickHouse } from '../fixtures/clickhouse/server.ts';
 import { writeLargeTrace } from '../fixtures/scale/large-trace.ts';
@@ -113,6 +114,7 @@ async function measured(
   sql: string,
   params: Readonly<Record<string, unknown>>,
 ): Promise<{ seconds: number; rows: number }> {
+  const settings = await passSettings(server);
   let seconds = Infinity;
   let cpu = Infinity;
   let grown = 0;
@@ -124,7 +126,7 @@ async function measured(
     const [row] = await server.rows<{ n: number }>(
       `SELECT toFloat64(count()) AS n, sum(cityHash64(*)) AS all FROM (${sql})`,
       params,
-      PASS_SETTINGS,
+      settings,
     );
     seconds = Math.min(seconds, (performance.now() - begin) / 1e3);
     const after = resources();

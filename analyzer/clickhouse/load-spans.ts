@@ -2,13 +2,14 @@ import { TraceError, isTraceError } from '../../trace/errors.ts';
 import { SPAN_FAMILIES } from '../../trace/manifest.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { SqlFacts } from '../sql/index.ts';
-import { PASS_SETTINGS, spanStatement } from '../sql/index.ts';
+import { spanStatement } from '../sql/index.ts';
 import { REFUSAL } from '../sql/params.ts';
 import { SPAN_COLUMNS, SPAN_INPUT } from './arrow-body.ts';
 import { insertOnce } from './insert.ts';
 import { statementId } from './load-lock.ts';
 import { ident, literal } from './names.ts';
 import { FOREGROUND, dropPartition } from './schema.ts';
+import { passSettings } from './pass-settings.ts';
 import type { Server } from './server.ts';
 import type { SpanBlock } from './span-spool.ts';
 import { fileBody } from './span-spool.ts';
@@ -83,7 +84,7 @@ async function makeOnServer(
         `SELECT {trace:String}, {span_family:String}, ${COLUMNS} FROM ${from}`,
       { ...statement.params, trace, span_family: family },
       // The rows come here and go on from here: a server would else send its shards the INSERT with half of this SELECT.
-      { ...FOREGROUND, ...PASS_SETTINGS, parallel_distributed_insert_select: '0' },
+      { ...FOREGROUND, ...(await passSettings(server)), parallel_distributed_insert_select: '0' },
       statementId(trace, family),
     );
     return true;

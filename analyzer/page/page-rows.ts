@@ -2,7 +2,7 @@ import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { TraceError } from '../../trace/errors.ts';
 import { systemReason } from '../../trace/replace-file.ts';
-import { SpanBatch, type SpanFamily, type SpanPlan } from '../../trace/spans.ts';
+import type { SpanBatch, SpanFamily, SpanPlan } from '../../trace/spans.ts';
 import type { PageChunk, PageRows } from './page-format.ts';
 import { rowsHead } from './page-format.ts';
 import { batchOf, copyRow } from './page-spans.ts';

@@ -16,16 +16,6 @@ export type { Statement } from './params.ts';
 export const SPAN_ROW =
   'start, total, device, key, vcpu, dir, type, flags, amount, value, `group`, at, preempted';
 
-/**
- * For the queries that these statements stand in: each runs once or twice, so that machine code made of its hundreds
- * of expressions never pays for the making (a quarter of the time at 10^7 events).
- */
-export const PASS_SETTINGS = {
-  compile_expressions: 0,
-  compile_aggregate_expressions: 0,
-  compile_sort_description: 0,
-} as const;
-
 export interface PassTarget {
   /** Id of the trace in the events table. */
   readonly trace: string;
