@@ -5,6 +5,7 @@ import { NO_DEVICE } from '../../trace/spans.ts';
 import type { DeviceMap } from './device-map.ts';
 import type { Dom0Ioreqs } from './dom0-ioreqs.ts';
 import { IOREQ_KINDS } from './dom0-ioreqs.ts';
+import { HeldColumns } from './held-columns.ts';
 import type { Interrupts } from './interrupts.ts';
 import type { Requests } from './requests.ts';
 
@@ -30,6 +31,7 @@ export class DeviceModelEvents {
   /** Without dm_op probes the device model's own trace tells of raises. */
   private readonly raisesFromTrace: boolean;
   private notifying: number = NO_DEVICE;
+  private readonly held = new HeldColumns();
   /** Scratch of `select`. */
   private readonly wanted = new Int32Array(SELECT_ROWS);
 
@@ -50,10 +52,11 @@ export class DeviceModelEvents {
     this.deviceOfSpi = Int32Array.from({ length: 1024 }, (_, spi) => devices.bySpi(spi));
   }
 
-  rows(batch: EventColumns, line: AxisLine, from: number, to: number): void {
+  rows(source: EventColumns, line: AxisLine, from: number, to: number): void {
     const { scale, shift } = line;
+    const { wanted: rows, held: batch } = this;
+    batch.hold(source);
     const { ts, kind } = batch;
-    const { wanted: rows } = this;
     let begin = from;
     while (begin < to) {
       const end = Math.min(to, begin + rows.length);
