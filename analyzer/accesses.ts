@@ -56,7 +56,8 @@ export function accessesOf(view: TraceView): Accesses | undefined {
       (_n, batch, { scale, shift }, from, to) => {
         for (let i = from; i < to; i++) {
           // Of another domain's ioreqs nothing is known: `row` looks at ports and threads of this one alone.
-          ioreqs.row(batch, i, batch.kind[i]!, batch.ts[i]! * scale + shift);
+          ioreqs.now[0] = batch.ts[i]! * scale + shift;
+          ioreqs.row(batch, i, batch.kind[i]!);
         }
       },
       (watermark) => {

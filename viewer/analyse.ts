@@ -9,9 +9,7 @@ import { unpack } from './unpack.ts';
 export async function analyse(request: AnalysisRequest, onRead: (bytes: number) => void): Promise<Analysed> {
   const script = document.getElementById(ANALYSIS_BLOCK)?.textContent;
   if (script === undefined)
-    throw new Error(
-      'this page takes pages only: trace view --empty -o page.html writes one that takes traces',
-    );
+    throw new Error('this page takes pages only; that of trace view --empty takes traces');
   const text = await unpack(script);
   return new Promise((done, failed) => {
     const worker = new Worker(URL.createObjectURL(new Blob([text as Uint8Array<ArrayBuffer>])));

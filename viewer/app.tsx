@@ -64,7 +64,7 @@ export function App(): JSX.Element {
       {now.at === 'failed' && (
         <div role="alert">
           <p>The trace cannot be shown: {safeText(now.message)}</p>
-          <p>It may have been cut short, or only a part of it was copied.</p>
+          <p>It may have been cut short.</p>
         </div>
       )}
       {now.at === 'empty' && <h1>This page holds no trace.</h1>}

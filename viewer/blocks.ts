@@ -45,7 +45,7 @@ const MOST = 400e6;
 export async function fileBlocks(file: File): Promise<Blocks> {
   if (file.size > MOST) {
     throw new Error(
-      `${file.name} has ${Math.round(file.size / 1e6)} MB, more than a page can hold: write it with a smaller --max-spans`,
+      `${file.name} has ${Math.round(file.size / 1e6)} MB, more than a page can hold: use a smaller --max-spans`,
     );
   }
   const text = await file.text();
@@ -60,6 +60,6 @@ export async function fileBlocks(file: File): Promise<Blocks> {
   throw new Error(
     part
       ? `${file.name} is a part of a trace: choose its whole directory`
-      : `${file.name} is no page with a trace: trace view T -o page.html writes one`,
+      : `${file.name} is no page with a trace, as trace view T -o page.html writes`,
   );
 }

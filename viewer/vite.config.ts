@@ -39,7 +39,11 @@ function sealPage(): Plugin {
         const whole = scripts[0]?.[1];
         if (scripts.length !== 1 || whole === undefined) throw new Error('the page must hold one script');
         const script = await smaller(whole);
-        html = html.replace(whole, () => script);
+        html = html
+          .replace(whole, () => script)
+          .replace(/ (crossorigin|rel="stylesheet")(?=[ >])/g, '')
+          .replace('/*$vite$:1*/', '')
+          .replace(/>\n\s+</g, '><');
         const hash = createHash('sha256').update(script).digest('base64');
         const meta = `<meta http-equiv="Content-Security-Policy" content="${policy(hash)}">`;
         html = html.replace('<!--content-security-policy-->', () => meta);

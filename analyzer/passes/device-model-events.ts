@@ -57,6 +57,7 @@ export class DeviceModelEvents {
     const { wanted: rows, held: batch } = this;
     batch.hold(source);
     const { ts, kind } = batch;
+    const { now } = this.ioreqs;
     let begin = from;
     while (begin < to) {
       const end = Math.min(to, begin + rows.length);
@@ -82,7 +83,10 @@ export class DeviceModelEvents {
             this.notifying = this.requests.deviceOf(batch.addr[2 * i]!, batch.addr[2 * i + 1]!);
           }
           this.requests.event(batch, i, t);
-        } else this.ioreqs.row(batch, i, k, t);
+        } else {
+          now[0] = t;
+          this.ioreqs.row(batch, i, k);
+        }
       }
     }
   }

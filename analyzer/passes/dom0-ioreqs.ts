@@ -69,6 +69,8 @@ export class Dom0Ioreqs {
   /** Open request by lane. */
   private readonly open: Float64Array;
   /** By thread: when it last read its event channel, and the lane whose ioreq it works on. */
+  /** When the row is, that `row` is told of: as an argument each would be a number in memory of its own. */
+  readonly now = new Float64Array(1);
   private readonly readAt: Float64Array;
   private readonly working: Int16Array;
   /** By thread: the device model's trace told of an ioreq before its port is known. */
@@ -122,32 +124,32 @@ export class Dom0Ioreqs {
     this.servicedBy = new Float64Array(this.pids.length);
   }
 
-  /** Row `i` of `batch`, of kind `k` at `t`, axis ns; kinds that are not of IOREQ_KINDS do nothing. */
-  row(batch: EventColumns, i: number, k: number, t: number): void {
+  /** Row `i` of `batch`, of kind `k` at `now[0]`, axis ns; kinds that are not of IOREQ_KINDS do nothing. */
+  row(batch: EventColumns, i: number, k: number): void {
     switch (k) {
       case DOM0_EVTCHN_IRQ:
-        this.interrupt(batch.arg1[i]!, batch.cpu[i]!, t);
+        this.interrupt(batch.arg1[i]!, batch.cpu[i]!);
         break;
       case DOM0_EVTCHN_READ:
-        this.read(batch.pid[i]!, t);
+        this.read(batch.pid[i]!);
         break;
       case DOM0_EVTCHN_WRITE:
         this.unmask(batch.pid[i]!, batch.arg1[i]!);
         break;
       case DM_IOREQ:
-        this.service(batch, i, t);
+        this.service(batch, i);
         break;
       case DM_IOREQ_READ_DONE:
         this.readDone(batch, i);
         break;
       case DOM0_EVTCHN_NOTIFY:
-        this.answer(batch.pid[i]!, batch.arg1[i]!, t);
+        this.answer(batch.pid[i]!, batch.arg1[i]!);
         break;
       case DOM0_IOREQ_ANSWERED:
         this.fetched(batch, i);
         break;
       case DOM0_IOEVENTFD:
-        this.kernelLooks(batch, i, t);
+        this.kernelLooks(batch, i);
         break;
       case DOM0_IOEVENTFD_RET:
         this.kernelDone(batch.cpu[i]! & CPU_MASK, batch.data[2 * i]!);
@@ -220,7 +222,7 @@ export class Dom0Ioreqs {
     return port < this.laneOfPort.length ? this.laneOfPort[port]! : NO_LANE;
   }
 
-  private interrupt(port: number, cpu: number, t: number): void {
+  private interrupt(port: number, cpu: number): void {
     const lane = this.laneOf(port);
     if (lane === NO_LANE) return;
     this.irqCpu[lane] = cpu;
@@ -231,7 +233,7 @@ export class Dom0Ioreqs {
     this.reset(lane);
     this.byKernel[lane] = 0;
     this.kernelSince[lane] = NaN;
-    this.open[at + D.IRQ] = t;
+    this.open[at + D.IRQ] = this.now[0]!;
   }
 
   /** A new ioreq of the lane's vCPU: what other device models answered for it before is complete. */
@@ -253,14 +255,15 @@ export class Dom0Ioreqs {
   }
 
   /** The kernel's handler begins, in the hard irq of the port: behind evtchn_interrupt, where that is traced. */
-  private kernelLooks(batch: EventColumns, i: number, t: number): void {
+  private kernelLooks(batch: EventColumns, i: number): void {
+    const t = this.now[0]!;
     const cpu = batch.cpu[i]!;
     const port = batch.arg1[i]!;
     const lane = this.laneOf(port);
     this.handling[cpu & CPU_MASK] = NO_LANE;
     if (lane === NO_LANE) return;
     const at = lane * D_WIDTH;
-    if (this.irqCpu[lane] !== cpu) this.interrupt(port, cpu, t);
+    if (this.irqCpu[lane] !== cpu) this.interrupt(port, cpu);
     this.irqCpu[lane] = -1;
     // Woken on another CPU by evtchn_interrupt, the device model can have answered by now.
     if (this.answered[lane] === 1 || Number.isNaN(this.open[at + D.IRQ]!)) return;
@@ -302,14 +305,14 @@ export class Dom0Ioreqs {
     if (!Number.isNaN(this.open[at + D.INFO]!)) this.tell(lane);
   }
 
-  private read(pid: number, t: number): void {
+  private read(pid: number): void {
     const slot = this.slotOf(pid);
     if (slot === NO_SLOT) return;
     // The thread is at its event channel again: what it answered before is complete.
     for (let l = 0; l < this.answered.length; l++) {
       if (this.answered[l] === 1 && this.open[l * D_WIDTH + D.PID] === pid) this.emit(l);
     }
-    this.readAt[slot] = t;
+    this.readAt[slot] = this.now[0]!;
   }
 
   private unmask(pid: number, port: number): void {
@@ -330,7 +333,7 @@ export class Dom0Ioreqs {
     this.open[at + D.SEQ] = this.seq++;
   }
 
-  private service(batch: EventColumns, i: number, t: number): void {
+  private service(batch: EventColumns, i: number): void {
     const slot = this.slotOf(batch.pid[i]!);
     if (slot === NO_SLOT) return;
     const lane = this.working[slot]!;
@@ -340,7 +343,7 @@ export class Dom0Ioreqs {
     // QEMU's uprobe and its own trace may both tell of it: the first is the instant, both the same ioreq.
     const again = !Number.isNaN(record[at + D.SERVICE]!);
     if (!again) {
-      record[at + D.SERVICE] = t;
+      record[at + D.SERVICE] = this.now[0]!;
       this.counts.serviced++;
       this.servicedBy[slot]!++;
     }
@@ -357,7 +360,8 @@ export class Dom0Ioreqs {
     else this.pending[slot * D_WIDTH + D.DATA_LO] = batch.data[2 * i]!;
   }
 
-  private answer(pid: number, port: number, t: number): void {
+  private answer(pid: number, port: number): void {
+    const t = this.now[0]!;
     const lane = this.laneOf(port);
     if (lane === NO_LANE) return;
     const slot = this.slotOf(pid);

@@ -8,8 +8,9 @@ export const STATE = { FREE: 0, POPPED: 1, FILLED: 2, USED: 3, ANNOUNCED: 4 } as
 export class RequestStore {
   /** Read-only: `set` keeps the counts. */
   state = new Uint8Array(64);
-  elemLo = new Uint32Array(64);
-  elemHi = new Uint32Array(64);
+  /** Halves of the address, signed (vq-table.ts). */
+  elemLo = new Int32Array(64);
+  elemHi = new Int32Array(64);
   queue = new Int32Array(64);
   notifySeq = new Float64Array(64);
   popped = new Float64Array(64);
@@ -86,6 +87,11 @@ export class RequestStore {
       b.set(a);
       return b;
     };
+    const i32 = (a: Int32Array): Int32Array<ArrayBuffer> => {
+      const b = new Int32Array(n);
+      b.set(a);
+      return b;
+    };
     const f64 = (a: Float64Array): Float64Array<ArrayBuffer> => {
       const b = new Float64Array(n);
       b.set(a);
@@ -93,13 +99,11 @@ export class RequestStore {
     };
     this.state = u8(this.state);
     this.type = u8(this.type);
-    this.elemLo = u32(this.elemLo);
-    this.elemHi = u32(this.elemHi);
+    this.elemLo = i32(this.elemLo);
+    this.elemHi = i32(this.elemHi);
     this.bytes = u32(this.bytes);
     this.depth = u32(this.depth);
-    const queue = new Int32Array(n);
-    queue.set(this.queue);
-    this.queue = queue;
+    this.queue = i32(this.queue);
     this.notifySeq = f64(this.notifySeq);
     this.popped = f64(this.popped);
     this.used = f64(this.used);

@@ -120,17 +120,18 @@ export class Requests {
 
   /** The device model sets the status of `vdev` while it serves `device`. */
   tie(vdevLo: number, vdevHi: number, device: number): void {
-    this.table.tie(vdevLo, vdevHi, device);
+    this.table.tie(vdevLo | 0, vdevHi | 0, device);
   }
 
   /** Device of a vdev pointer; NO_DEVICE while it is not known. */
   deviceOf(vdevLo: number, vdevHi: number): number {
-    return this.table.vdev(vdevLo, vdevHi).device;
+    return this.table.vdev(vdevLo | 0, vdevHi | 0).device;
   }
 
   /** The queues in the order in which they were met. `sure`: the device of each was known with its first notify. */
   knownQueues(): { queues: KnownQueue[]; sure: boolean } {
-    const address = (lo: number, hi: number): string => ((BigInt(hi) << 32n) | BigInt(lo)).toString();
+    const address = (lo: number, hi: number): string =>
+      ((BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0)).toString();
     const queues = this.table.queues.map((q) => ({
       vdev: address(q.vdevLo, q.vdevHi),
       vq: address(q.vqLo, q.vqHi),
@@ -141,10 +142,11 @@ export class Requests {
   }
 
   event(batch: EventColumns, i: number, t: number): void {
-    const lo = batch.addr[2 * i]!;
-    const hi = batch.addr[2 * i + 1]!;
-    const dataLo = batch.data[2 * i]!;
-    const dataHi = batch.data[2 * i + 1]!;
+    // Halves of addresses as signed numbers (vq-table.ts).
+    const lo = batch.addr[2 * i]! | 0;
+    const hi = batch.addr[2 * i + 1]! | 0;
+    const dataLo = batch.data[2 * i]! | 0;
+    const dataHi = batch.data[2 * i + 1]! | 0;
     const kind = batch.kind[i]!;
     switch (kind) {
       case DM_QUEUE_NOTIFY:

@@ -22,7 +22,8 @@ interface Vdev {
 
 /**
  * The device model's pointers, as its trace shows them, to devices and queues. Few entries; looked up linearly
- * with the last hit first, so that no hash is taken an event.
+ * with the last hit first, so that no hash is taken an event. Halves of addresses are signed 32-bit numbers (| 0): a
+ * larger one would be put into memory of its own at every call.
  *
  * A vdev is tied to a device when its status is set while the device model serves that device's Status
  * register, or when it handles a notify of queue n and exactly one device has an unhandled QueueNotify of n.
