@@ -100,12 +100,16 @@ describe.skipIf(chromiumPath === undefined)('a page with a sample and the file o
     await page.waitForSelector('.timeline canvas');
     expect(await page.locator('.timeline').textContent()).toContain('The story, step by step');
     await page.keyboard.press('Escape');
-    // Elsewhere at once, and there all rows again.
+    // Elsewhere at once, and there all rows again: of another time than before.
+    const before = await page.locator('.banner').textContent();
     for (const { page: each } of [exact, { page }]) {
       await each.evaluate((h) => (location.hash = h), aside);
       await each.waitForFunction(() => /[1-9]/.test(document.querySelector('#ladder-table td')!.textContent));
     }
-    await banner(page, 'All rows');
+    await page.waitForFunction((old) => {
+      const now = document.querySelector('.banner')?.textContent ?? '';
+      return now.startsWith('All rows') && now !== old;
+    }, before);
     expect(await figures(page)).toEqual(await figures(exact.page));
     // Out again: what the page itself holds.
     await page.keyboard.press('0');
