@@ -136,6 +136,10 @@ describe.skipIf(chromiumPath === undefined)('comparison, exports, tables', () =>
     expect(lines).toMatch(/^all B .* selection $/);
     expect(await page.locator('#ladder-lines > span').count()).toBe(5);
     expect(names.length).toBe(2);
+    // The answer to the last question is still there when the groups are chosen no more.
+    await page.locator('button', { hasText: 'Show all' }).click();
+    await page.waitForSelector('#ladder-lines:has-text("B all")');
+    expect(await page.locator('[role=alert]').count()).toBe(0);
     expect(faults).toEqual([]);
     await page.context().close();
   });

@@ -81,7 +81,7 @@ export interface Selection {
   over: number;
   curve: Curve;
   /** One each of a few chosen groups, in the order of the query's; none if one or many are chosen. */
-  curves: Curve[];
+  curves: (Curve & { group: string })[];
   stages: StageFigures[];
   splits: StageSplit[];
   groups: GroupFigures[];
@@ -201,7 +201,7 @@ function select(table: SpanTable, query: Query, allowed: Uint8Array, duration: n
     distribution: dist,
     over: slower(values, weights, query.limit ?? Infinity),
     curve,
-    curves: several ? query.groups.map((group) => curveOf(table, rows, group)) : [],
+    curves: several ? query.groups.map((group) => ({ ...curveOf(table, rows, group), group })) : [],
     stages: stageFigures(table, rows, weights),
     splits: splitAt(table, rows, values, weights, dist),
     groups: groupFigures(table, box, window),

@@ -12,7 +12,7 @@ const LABELS = ['p50', 'p90', 'p99', 'p99.9', 'p99.99', 'max'];
 const ENOUGH = 10;
 
 export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: Selection }): JSX.Element {
-  const { family, limit, side, groups } = useView('family', 'limit', 'side', 'groups');
+  const { family, limit, side } = useView('family', 'limit', 'side');
   const pair = useAtom(sides);
   const d = selection.distribution;
   const total = familyReport(loaded.data, family).total;
@@ -52,7 +52,7 @@ export function Percentiles({ loaded, selection }: { loaded: Loaded; selection: 
   if (other !== undefined)
     lines.push({ name: side === 0 ? 'B' : 'A', curve: other.curve, colour: 'peak', dash: [9, 4] });
   selection.curves.forEach((curve, k) => {
-    const [device = -1, key = -1, dir = -1] = groups[k]!.split(':').map(Number);
+    const [device = -1, key = -1, dir = -1] = curve.group.split(':').map(Number);
     const name = groupName(loaded.data, family, { device, key, dir });
     lines.push({ name, curve, colour: stageColour(k + 1), dash: [2 + 2 * k, 2] });
   });
