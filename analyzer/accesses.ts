@@ -1,7 +1,8 @@
 import { K } from '../trace/events.ts';
 import { DIR_READ, IOREQ_TYPE, ioreqDir, ioreqIsPtr, ioreqType } from '../trace/ioreq.ts';
 import { SPAN_FLAG } from '../trace/spans.ts';
-import { logContents, SETTLE_NS, wantedDevices } from './analyze.ts';
+import { logContents } from './chosen-log.ts';
+import { SETTLE_NS, wantedDevices } from './dom0-side.ts';
 import { keptFindings } from './findings.ts';
 import { DeviceMap } from './passes/device-map.ts';
 import { Dom0Ioreqs } from './passes/dom0-ioreqs.ts';
@@ -9,7 +10,7 @@ import { D } from './passes/dom0-record.ts';
 import { RecordQueue } from './passes/record-queue.ts';
 import type { Scouted } from './scout.ts';
 import { scout } from './scout.ts';
-import { walk } from './streams.ts';
+import { RowsLane, walk } from './streams.ts';
 import type { TraceView } from './view.ts';
 import { streamOf, timedStreams } from './view.ts';
 
@@ -49,23 +50,28 @@ export function accessesOf(view: TraceView): Accesses | undefined {
     const log = logContents(view, dom0Facts, scouted);
     const devices = new DeviceMap(manifest.devices);
     const wanted = wantedDevices(manifest, devices);
-    const ioreqs = new Dom0Ioreqs(scouted.vcpus, scouted, undefined, log, wanted);
     const store = new RecordQueue(WIDTH);
-    walk(
-      [dom0],
-      (_n, batch, { scale, shift }, from, to) => {
-        for (let i = from; i < to; i++) {
-          // Of another domain's ioreqs nothing is known: `row` looks at ports and threads of this one alone.
-          ioreqs.now[0] = batch.ts[i]! * scale + shift;
-          ioreqs.row(batch, i, batch.kind[i]!);
-        }
+    const ioreqs = new Dom0Ioreqs(
+      scouted.vcpus,
+      scouted,
+      (vcpu, record, at) => {
+        take(record, at, vcpu, store);
       },
-      (watermark) => {
-        if (watermark === Infinity) ioreqs.finish();
-        else ioreqs.settle(watermark - SETTLE_NS);
-        for (const [vcpu, queue] of ioreqs.queues.entries()) take(queue, vcpu, store);
-      },
+      undefined,
+      log,
+      wanted,
     );
+    const rows = new RowsLane(dom0, (batch, { scale, shift }, from, to) => {
+      for (let i = from; i < to; i++) {
+        // Of another domain's ioreqs nothing is known: `row` looks at ports and threads of this one alone.
+        ioreqs.now[0] = batch.ts[i]! * scale + shift;
+        ioreqs.row(batch, i, batch.kind[i]!);
+      }
+    });
+    walk([rows], (watermark) => {
+      if (watermark === Infinity) ioreqs.finish();
+      else ioreqs.settle(watermark - SETTLE_NS);
+    });
     log?.close();
     const found = ordered(store, scouted, dom0Facts.id);
     if (found.length > found.unknown) return found;
@@ -76,23 +82,19 @@ export function accessesOf(view: TraceView): Accesses | undefined {
 
 const ANSWERED = new Float64Array(WIDTH);
 
-function take(queue: RecordQueue, vcpu: number, store: RecordQueue): void {
-  while (queue.length > 0) {
-    const inKernel = (queue.get(0, D.FLAGS) & SPAN_FLAG.KERNEL) !== 0;
-    // Kernel handlers answer kicks alone: without content there is nothing missing that a register would show.
-    if (!inKernel || !Number.isNaN(queue.get(0, D.INFO))) {
-      ANSWERED[A.SEQ] = queue.get(0, D.SEQ);
-      ANSWERED[A.LO] = queue.get(0, D.ADDR_LO);
-      ANSWERED[A.HI] = queue.get(0, D.ADDR_HI);
-      ANSWERED[A.DATA] = queue.get(0, D.DATA_LO);
-      ANSWERED[A.INFO] = queue.get(0, D.INFO);
-      ANSWERED[A.START] = queue.get(0, D.START);
-      ANSWERED[A.END] = queue.get(0, D.END);
-      ANSWERED[A.VCPU] = vcpu;
-      store.push(ANSWERED);
-    }
-    queue.shift();
-  }
+function take(record: Float64Array, at: number, vcpu: number, store: RecordQueue): void {
+  const inKernel = (record[at + D.FLAGS]! & SPAN_FLAG.KERNEL) !== 0;
+  // Kernel handlers answer kicks alone: without content there is nothing missing that a register would show.
+  if (inKernel && Number.isNaN(record[at + D.INFO]!)) return;
+  ANSWERED[A.SEQ] = record[at + D.SEQ]!;
+  ANSWERED[A.LO] = record[at + D.ADDR_LO]!;
+  ANSWERED[A.HI] = record[at + D.ADDR_HI]!;
+  ANSWERED[A.DATA] = record[at + D.DATA_LO]!;
+  ANSWERED[A.INFO] = record[at + D.INFO]!;
+  ANSWERED[A.START] = record[at + D.START]!;
+  ANSWERED[A.END] = record[at + D.END]!;
+  ANSWERED[A.VCPU] = vcpu;
+  store.push(ANSWERED);
 }
 
 function ordered(store: RecordQueue, { dom0Losses }: Scouted, source: string): Accesses {

@@ -7,7 +7,9 @@ import { K, RUNSTATE } from '../trace/events.ts';
 import type { SpanFamily } from '../trace/spans.ts';
 import { runPasses } from './analyze.ts';
 import { DeviceMap } from './passes/device-map.ts';
+import { LocalTape, TAPE } from './passes/dom0-tape.ts';
 import { requestPlan } from './passes/plans.ts';
+import { RequestSpans } from './passes/request-spans.ts';
 import { Requests } from './passes/requests.ts';
 import { SpanSink } from './passes/span-sink.ts';
 import type { TraceView } from './view.ts';
@@ -66,7 +68,19 @@ describe('what is held back', () => {
       requests: true,
     });
     const sink = new SpanSink(plan, [(_plan, batch) => (cut += batch.length)]);
-    const requests = new Requests(sink, new DeviceMap([]), [], { pop: true, flush: true, notify: true });
+    const spans = new RequestSpans(sink, []);
+    const tape: LocalTape = new LocalTape(() => {
+      tape.reserve(TAPE.END);
+    });
+    const requests = new Requests(tape, new DeviceMap([]), { pop: true, flush: true, notify: true });
+    const take = (): void => {
+      while (tape.values[tape.next()] === TAPE.REQUEST) {
+        spans.add(tape.values, tape.next() + 1);
+        tape.take();
+      }
+      tape.take();
+      spans.giveOut();
+    };
     const batch = new EventBatch(2);
     const event = (kind: number, addr: number, data: number, t: number): void => {
       batch.clear();
@@ -75,6 +89,7 @@ describe('what is held back', () => {
       batch.data[2 * i] = data;
       requests.event(batch, i, t);
       requests.drain(t);
+      take();
     };
     event(K.DM_QUEUE_NOTIFY, 1, 2, 0);
     const POPS = 30_000;
@@ -84,7 +99,8 @@ describe('what is held back', () => {
     event(K.DM_FILL, 2, 1000 + POPS, POPS + 1);
     event(K.DM_FLUSH, 2, 0, POPS + 2);
     requests.finish();
-    requests.flush();
+    take();
+    spans.flush();
     expect(requests.counts).toEqual({ popped: POPS, used: 1, unknownElement: 0 });
     expect(cut).toBe(POPS);
   });

@@ -7,7 +7,7 @@ import type { Manifest } from '../trace/manifest.ts';
 import { LossWindows } from './passes/loss-windows.ts';
 import { PortVotes } from './passes/port-votes.ts';
 import type { TimedStream } from './streams.ts';
-import { walk } from './streams.ts';
+import { RowsLane, walk } from './streams.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
 const {
@@ -167,16 +167,12 @@ export function scout(
     }
   };
 
-  const streams = [xen, dom0].filter((s) => s !== undefined);
-  walk(
-    streams,
-    (n, batch, line, from, to) => {
-      (streams[n] === xen ? xenRows : dom0Rows)(batch, line, from, to);
-    },
-    (watermark) => {
-      votes.settle(watermark);
-    },
-  );
+  const lanes: RowsLane[] = [];
+  if (xen !== undefined) lanes.push(new RowsLane(xen, xenRows));
+  if (dom0 !== undefined) lanes.push(new RowsLane(dom0, dom0Rows));
+  walk(lanes, (watermark) => {
+    votes.settle(watermark);
+  });
   const pids = known.length > 0 ? known : [...discovered];
   const { vcpuOfPort, by, pids: answering, answers } = votes.decide(pids, vcpus);
   return { domid, vcpus, pids: answering, vcpuOfPort, portsBy: by, answers, xenLosses, dom0Losses };

@@ -10,6 +10,8 @@ export interface CliStreams {
   stdoutIsTerminal: boolean;
   stderrIsTerminal: boolean;
   env: Readonly<Record<string, string | undefined>>;
+  /** What a second thread would run (cli/main.ts); undefined: there is none to be had. */
+  script?: URL;
 }
 
 export class Cli {

@@ -149,17 +149,24 @@ function openSource(
         input.close();
       }
     },
-    *stream() {
-      const input = files.open(file);
-      if (input === undefined) return;
-      try {
-        if (toPresent === undefined) yield* streamEvents(input);
-        else for (const batch of readEvents(input)) yield toPresent(batch);
-      } finally {
-        input.close();
-      }
-    },
+    stream: () => streamSource(files, facts.id, toPresent),
   };
+}
+
+/** OpenSource.stream of the source `id`, for files of the present version: `toPresent` brings batches of another one over. */
+export function* streamSource(
+  files: TraceFiles,
+  id: string,
+  toPresent?: Upgraded['batch'],
+): Generator<EventColumns, void, undefined> {
+  const input = files.open(eventFileName(id));
+  if (input === undefined) return;
+  try {
+    if (toPresent === undefined) yield* streamEvents(input);
+    else for (const batch of readEvents(input)) yield toPresent(batch);
+  } finally {
+    input.close();
+  }
 }
 
 function* openRecording(files: TraceFiles, file: string): Generator<RecordingBatch, void, undefined> {

@@ -5,8 +5,9 @@ import { NO_DEVICE } from '../../trace/spans.ts';
 import type { DeviceMap } from './device-map.ts';
 import type { Dom0Ioreqs } from './dom0-ioreqs.ts';
 import { IOREQ_KINDS } from './dom0-ioreqs.ts';
+import type { TapeWriter } from './dom0-tape.ts';
+import { TAPE } from './dom0-tape.ts';
 import { HeldColumns } from './held-columns.ts';
-import type { Interrupts } from './interrupts.ts';
 import type { Requests } from './requests.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
@@ -25,8 +26,8 @@ export class DeviceModelEvents {
   private readonly domid: number | undefined;
   private readonly devices: DeviceMap;
   private readonly ioreqs: Dom0Ioreqs;
-  private readonly interrupts: Interrupts;
   private readonly requests: Requests;
+  private readonly tape: TapeWriter;
   private readonly deviceOfSpi: Int32Array;
   /** Without dm_op probes the device model's own trace tells of raises. */
   private readonly raisesFromTrace: boolean;
@@ -35,20 +36,22 @@ export class DeviceModelEvents {
   /** Scratch of `select`. */
   private readonly wanted = new Int32Array(SELECT_ROWS);
 
-  constructor(
-    domid: number | undefined,
-    devices: DeviceMap,
-    ioreqs: Dom0Ioreqs,
-    interrupts: Interrupts,
-    requests: Requests,
-    raisesFromTrace: boolean,
-  ) {
-    this.domid = domid;
-    this.raisesFromTrace = raisesFromTrace;
+  constructor(options: {
+    domid: number | undefined;
+    devices: DeviceMap;
+    ioreqs: Dom0Ioreqs;
+    requests: Requests;
+    /** Told of raises. */
+    tape: TapeWriter;
+    raisesFromTrace: boolean;
+  }) {
+    const { devices } = options;
+    this.domid = options.domid;
+    this.raisesFromTrace = options.raisesFromTrace;
     this.devices = devices;
-    this.ioreqs = ioreqs;
-    this.interrupts = interrupts;
-    this.requests = requests;
+    this.ioreqs = options.ioreqs;
+    this.requests = options.requests;
+    this.tape = options.tape;
     this.deviceOfSpi = Int32Array.from({ length: 1024 }, (_, spi) => devices.bySpi(spi));
   }
 
@@ -104,7 +107,11 @@ export class DeviceModelEvents {
 
   private raised(device: number, t: number, inKernel: boolean): void {
     if (device === NO_DEVICE) return;
-    this.interrupts.raise(device, t, inKernel);
+    const { tape } = this;
+    const at = tape.reserve(TAPE.RAISE);
+    tape.values[at + 1] = device;
+    tape.values[at + 2] = t;
+    tape.values[at + 3] = inKernel ? 1 : 0;
     this.requests.raised(device, t);
   }
 

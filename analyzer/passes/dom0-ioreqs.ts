@@ -5,7 +5,6 @@ import type { EventColumns } from '../../trace/columns.ts';
 import type { Dom0Counts, Dom0IoreqSink, IoreqPorts, Wanted } from './dom0-record.ts';
 import { D, D_WIDTH } from './dom0-record.ts';
 import type { LogContents } from './log-contents.ts';
-import { RecordQueue } from './record-queue.ts';
 
 // Module constants: a loop over events must not look a property up for every row.
 const {
@@ -61,8 +60,6 @@ export class Dom0Ioreqs {
     cut: 0,
     elsewhere: 0,
   };
-  /** Finished records by vCPU. */
-  readonly queues: RecordQueue[];
   private readonly laneOfPort: Int16Array;
   private readonly vcpuOfLane: number[] = [];
   private readonly pids: Int32Array;
@@ -90,19 +87,28 @@ export class Dom0Ioreqs {
   private readonly servicedBy: Float64Array;
   private seq = 0;
   private lastSlot = 0;
+  private readonly answers: Dom0IoreqSink;
   private readonly sink: Dom0IoreqSink | undefined;
   private readonly log: LogContents | undefined;
   private readonly wanted: Wanted | undefined;
 
   /**
+   * `answers` is told of every finished record, `sink` as soon as its content is known (times after that are NaN then).
    * `log`: contents for a trace whose Dom0 events hold none. `wanted`: of a recording of some devices (--device). One
    * probe reads the slots of all vCPUs, and fires for any of them: ioreqs of other devices come along, but not all.
    */
-  constructor(vcpus: number, ports: IoreqPorts, sink?: Dom0IoreqSink, log?: LogContents, wanted?: Wanted) {
+  constructor(
+    vcpus: number,
+    ports: IoreqPorts,
+    answers: Dom0IoreqSink,
+    sink?: Dom0IoreqSink,
+    log?: LogContents,
+    wanted?: Wanted,
+  ) {
     this.sink = sink;
     this.log = log;
     this.wanted = wanted;
-    this.queues = Array.from({ length: vcpus }, () => new RecordQueue(D_WIDTH));
+    this.answers = answers;
     let top = 0;
     for (const port of ports.vcpuOfPort.keys()) top = Math.max(top, port);
     this.laneOfPort = new Int16Array(top + 1).fill(NO_LANE);
@@ -463,7 +469,7 @@ export class Dom0Ioreqs {
     open[at + D.END] = answer;
     open[at + D.FLAGS] = this.byKernel[lane] === 1 ? SPAN_FLAG.KERNEL : 0;
     if (!Number.isNaN(open[at + D.INFO]!)) this.tell(lane);
-    this.queues[this.vcpuOfLane[lane]!]!.push(open, at);
+    this.answers(this.vcpuOfLane[lane]!, open, at);
     this.reset(lane);
   }
 

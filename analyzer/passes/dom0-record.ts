@@ -45,7 +45,7 @@ export interface IoreqPorts {
   vcpuOfPort: ReadonlyMap<number, number>;
 }
 
-/** Called once an ioreq, as soon as its content is known, with the record at `at` (times after that are NaN). */
+/** Called once an ioreq, with the record at `at`, which is valid during the call. */
 export type Dom0IoreqSink = (vcpu: number, record: Float64Array, at: number) => void;
 
 /** Whether the device at a guest physical address (two u32 halves) is one of those that were to be recorded. */

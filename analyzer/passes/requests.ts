@@ -1,12 +1,12 @@
 import type { EventColumns } from '../../trace/columns.ts';
 import { K } from '../../trace/events.ts';
-import { DIR_UNKNOWN, NO_DEVICE, SPAN_FLAG } from '../../trace/spans.ts';
+import { NO_DEVICE } from '../../trace/spans.ts';
 import type { DeviceMap } from './device-map.ts';
-import type { LossWindows } from './loss-windows.ts';
+import type { TapeWriter } from './dom0-tape.ts';
+import { Q, Q_WIDTH, TAPE } from './dom0-tape.ts';
 import { QueueDepths } from './queue-depth.ts';
 import { RecordQueue } from './record-queue.ts';
 import { RequestStore, STATE } from './request-store.ts';
-import type { SpanSink } from './span-sink.ts';
 import type { QueueState } from './vq-table.ts';
 import { VqTable } from './vq-table.ts';
 
@@ -24,7 +24,7 @@ const MAX_UNINTERRUPTED = 4096;
  */
 const MAX_HELD = 16_384;
 /** Notifies whose guest time is remembered until their requests end. Power of two. */
-const NOTIFY_RING = 1 << 16;
+export const NOTIFY_RING = 1 << 16;
 
 export interface RequestCounts {
   popped: number;
@@ -44,20 +44,6 @@ export interface KnownQueue {
 /** Group of a request that no interrupt announced. */
 const NO_GROUP = 0xffffffff;
 
-/** Fields of a finished request that waits for its notify's guest time. */
-const R = {
-  QUEUE: 0,
-  SEQ: 1,
-  POPPED: 2,
-  USED: 3,
-  INTERRUPT: 4,
-  BYTES: 5,
-  TYPE: 6,
-  DEPTH: 7,
-  GROUP: 8,
-} as const;
-const R_WIDTH = 9;
-
 /**
  * Virtio requests from the device model's trace: QueueNotify → popped → used → interrupt, many to many: one
  * notify may start many requests, one interrupt may complete many.
@@ -69,18 +55,15 @@ const R_WIDTH = 9;
 export class Requests {
   readonly counts: RequestCounts = { popped: 0, used: 0, unknownElement: 0 };
   readonly depths = new QueueDepths();
-  private readonly sink: SpanSink;
+  private readonly out: TapeWriter;
   private readonly devices: DeviceMap;
-  private readonly losses: readonly LossWindows[];
   private readonly hasPop: boolean;
   private readonly hasFlush: boolean;
   private readonly hasNotify: boolean;
   private readonly table = new VqTable();
   private readonly store = new RequestStore();
-  private readonly finished = new RecordQueue(R_WIDTH);
-  private readonly record = new Float64Array(R_WIDTH);
-  private readonly notifyTime = new Float64Array(NOTIFY_RING).fill(NaN);
-  private readonly notifySeq = new Float64Array(NOTIFY_RING).fill(-1);
+  private readonly finished = new RecordQueue(Q_WIDTH);
+  private readonly record = new Float64Array(Q_WIDTH);
   /** QueueNotify accesses the device model has not acted on yet, oldest first: seq, device, queue. */
   private readonly kicks = new RecordQueue(3);
   private readonly kick = new Float64Array(3);
@@ -88,16 +71,10 @@ export class Requests {
   private uninterrupted = 0;
   private untold = 0;
 
-  constructor(
-    sink: SpanSink,
-    devices: DeviceMap,
-    losses: readonly LossWindows[],
-    hooks: { pop: boolean; flush: boolean; notify: boolean },
-  ) {
+  constructor(out: TapeWriter, devices: DeviceMap, hooks: { pop: boolean; flush: boolean; notify: boolean }) {
     this.hasNotify = hooks.notify;
-    this.sink = sink;
+    this.out = out;
     this.devices = devices;
-    this.losses = losses;
     this.hasPop = hooks.pop;
     this.hasFlush = hooks.flush;
   }
@@ -109,13 +86,6 @@ export class Requests {
     this.kick[2] = queue;
     if (this.kicks.length >= NOTIFY_RING) this.kicks.shift();
     this.kicks.push(this.kick);
-  }
-
-  /** The guest's instant of the notify with Dom0's number `seq`. */
-  notifyTimed(seq: number, guest: number): void {
-    const at = seq & (NOTIFY_RING - 1);
-    this.notifySeq[at] = seq;
-    this.notifyTime[at] = guest;
   }
 
   /** The device model sets the status of `vdev` while it serves `device`. */
@@ -233,9 +203,9 @@ export class Requests {
     }
   }
 
-  /** Writes out what ended before `watermark` (axis ns): by then the guest's time of its notify is known. */
+  /** Gives out what ended before `watermark` (axis ns): by then the guest's time of its notify is known. */
   drain(watermark: number): void {
-    while (this.finished.length > 0 && !(this.finished.get(0, R.USED) >= watermark)) this.emit();
+    while (this.finished.length > 0 && !(this.finished.get(0, Q.USED) >= watermark)) this.emit();
   }
 
   finish(): void {
@@ -243,10 +213,6 @@ export class Requests {
       if (this.store.state[s] !== STATE.FREE) this.finishRequest(s, NaN, this.interruptGroup);
     }
     this.drain(Infinity);
-  }
-
-  flush(): void {
-    this.sink.flush();
   }
 
   private handleNotify(vdevLo: number, vdevHi: number, queue: number, vqLo: number, vqHi: number): void {
@@ -362,55 +328,31 @@ export class Requests {
     const { store, record } = this;
     const used = store.state[slot]! >= STATE.USED;
     if (used) this.uninterrupted--;
-    record[R.QUEUE] = store.queue[slot]!;
-    record[R.SEQ] = store.notifySeq[slot]!;
-    record[R.POPPED] = store.popped[slot]!;
-    record[R.USED] = used ? store.used[slot]! : NaN;
-    record[R.INTERRUPT] = interrupt;
-    record[R.BYTES] = store.bytes[slot]!;
-    record[R.TYPE] = store.type[slot]!;
-    record[R.DEPTH] = store.depth[slot]!;
-    record[R.GROUP] = group;
+    record[Q.QUEUE] = store.queue[slot]!;
+    record[Q.SEQ] = store.notifySeq[slot]!;
+    record[Q.POPPED] = store.popped[slot]!;
+    record[Q.USED] = used ? store.used[slot]! : NaN;
+    record[Q.INTERRUPT] = interrupt;
+    record[Q.BYTES] = store.bytes[slot]!;
+    record[Q.TYPE] = store.type[slot]!;
+    record[Q.DEPTH] = store.depth[slot]!;
+    record[Q.GROUP] = group;
     store.set(slot, STATE.FREE);
     this.finished.push(record);
   }
 
   private emit(): void {
-    const { finished, sink } = this;
-    const c = sink.columns;
-    const row = sink.row();
-    const queue = this.table.queues[finished.get(0, R.QUEUE)]!;
-    const seq = finished.get(0, R.SEQ);
-    const at = seq & (NOTIFY_RING - 1);
-    const notify = seq >= 0 && this.notifySeq[at] === seq ? this.notifyTime[at]! : NaN;
-    const popped = finished.get(0, R.POPPED);
-    const used = finished.get(0, R.USED);
-    const interrupt = finished.get(0, R.INTERRUPT);
-    c.at[0]![row] = notify;
-    c.at[1]![row] = popped;
-    c.at[2]![row] = used;
-    c.at[3]![row] = interrupt;
-    let flags = 0;
-    if (Number.isNaN(notify) || Number.isNaN(used)) flags |= SPAN_FLAG.INCOMPLETE;
-    if (Number.isNaN(used)) flags |= SPAN_FLAG.CUT;
-    if (seq < 0) flags |= SPAN_FLAG.UNNOTIFIED;
-    const start = Number.isNaN(notify) ? popped : notify;
-    const end = Number.isNaN(interrupt) ? (Number.isNaN(used) ? popped : used) : interrupt;
-    for (const windows of this.losses) if (windows.touches(start, end)) flags |= SPAN_FLAG.LOSS;
-    const type = finished.get(0, R.TYPE);
-    c.start[row] = start;
-    c.total[row] = used - notify;
-    c.device[row] = queue.device;
-    c.key[row] = queue.queue;
-    c.vcpu[row] = 0xffff;
-    c.dir[row] = type === REQUEST_TYPE.IN ? 1 : type === REQUEST_TYPE.OUT ? 0 : DIR_UNKNOWN;
-    c.type[row] = type;
-    c.flags[row] = flags;
-    c.amount[row] = finished.get(0, R.BYTES);
-    c.value[row] = finished.get(0, R.DEPTH);
-    c.group[row] = finished.get(0, R.GROUP);
+    const { finished, out } = this;
+    const to = out.reserve(TAPE.REQUEST) + 1;
+    const { values } = out;
+    const f = finished.values;
+    const at = finished.offset(0);
+    // A queue can be tied to its device later than to the request.
+    const queue = this.table.queues[f[at + Q.QUEUE]!]!;
+    for (let n = 0; n < Q_WIDTH; n++) values[to + n] = f[at + n]!;
+    values[to + Q.DEVICE] = queue.device;
+    values[to + Q.QUEUE] = queue.queue;
     finished.shift();
-    sink.commit();
   }
 
   /**

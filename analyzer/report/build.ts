@@ -1,7 +1,7 @@
 import type { DeviceFacts, Manifest } from '../../trace/manifest.ts';
 import type { SpanBatch, SpanFamily, SpanPlan } from '../../trace/spans.ts';
 import { NO_DEVICE } from '../../trace/spans.ts';
-import type { PassResults, SpanPlans } from '../analyze.ts';
+import type { PassOptions, PassResults, SpanPlans } from '../analyze.ts';
 import { runPasses } from '../analyze.ts';
 import type { SpanConsumer } from '../passes/span-sink.ts';
 import type { FamilyFigures } from '../stats/family-stats.ts';
@@ -30,6 +30,7 @@ export interface AnalyzeOptions {
   /** Takes every batch of spans as it is finished, e.g. to put them into a page. */
   onSpans?: SpanConsumer;
   warnings?: readonly string[];
+  dom0Thread?: PassOptions['dom0Thread'];
 }
 
 /** Groups beyond this many are not made: a `by` over hostile data must not fill the memory. */
@@ -115,11 +116,12 @@ export function analyzeTrace(view: TraceView, options: AnalyzeOptions): Report {
   const by = options.by ?? [];
   let collector: Collector | undefined;
   let plans: SpanPlans | undefined;
-  const results = runPasses(view, (p) => {
+  const begin = (p: SpanPlans): SpanConsumer[] => {
     plans = p;
     collector = new Collector(p, by, options.slowest ?? 10, manifest.devices.length);
     return options.onSpans === undefined ? [collector.consume] : [collector.consume, options.onSpans];
-  });
+  };
+  const results = runPasses(view, begin, options);
   return reportDocument(view, options, results, plans!, collector!);
 }
 

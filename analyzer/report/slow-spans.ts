@@ -1,3 +1,4 @@
+import type { AxisLine } from '../../trace/axis.ts';
 import { timeAt } from '../../trace/column-stream.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { K, kindName, RUNSTATE } from '../../trace/events.ts';
@@ -7,7 +8,7 @@ import { registerName } from '../../trace/virtio-mmio.ts';
 import type { PassResults } from '../analyze.ts';
 import type { SpanRecord, Slowest } from '../stats/slowest.ts';
 import type { TimedStream } from '../streams.ts';
-import { walk } from '../streams.ts';
+import { RowsLane, walk } from '../streams.ts';
 import type { TraceView } from '../view.ts';
 import { timedStreams } from '../view.ts';
 import type { SlowSpan } from './document.ts';
@@ -74,45 +75,37 @@ export function describeSlow(slowest: SlowList | undefined, devices: readonly De
 export function attachEvents(view: TraceView, results: PassResults, spans: readonly SlowSpan[]): void {
   if (spans.length === 0) return;
   const { xen, dom0 } = timedStreams(view);
-  const streams = [xen, dom0].filter((s) => s !== undefined).map((s) => near(s, spans));
-  const isXenStream = (n: number): boolean => streams[n]!.id === xen?.id;
   const pids = new Set(results.scouted.pids);
-  const ordered = [...spans].sort((a, b) => a.start_ns - b.start_ns);
-  walk(
-    streams,
-    (n, batch, line, from, to) => {
+  const lane = (stream: TimedStream): RowsLane => {
+    const isXen = stream === xen;
+    return new RowsLane(near(stream, spans), (batch, line, from, to) => {
       const { ts } = batch;
       const { scale, shift } = line;
-      if (!touchesAny(spans, ts[from]! * scale + shift, ts[to - 1]! * scale + shift)) return;
-      const isXen = isXenStream(n);
-      for (let i = from; i < to; i++) {
-        if (
-          !(isXen
-            ? batch.domid[i] === results.scouted.domid
-            : pids.has(batch.pid[i]!) || isIoreqIrq(batch, i, results))
-        )
-          continue;
-        if (batch.kind[i] === XEN_OTHER) continue;
-        for (const span of ordered) {
-          if (span.start_ns > ts[i]! * scale + shift) break;
-          if (ts[i]! * scale + shift > span.start_ns + span.total_ns) continue;
-          if (isXen && span.vcpu !== null && batch.vcpu[i] !== span.vcpu) continue;
-          if (span.events.length >= MAX_EVENTS) span.events_cut = true;
-          else {
-            const source = streams[n]!.id;
-            span.events.push({
-              at_ns: ts[i]! * scale + shift,
-              source,
-              cpu: batch.cpu[i]!,
-              event: kindName(batch.kind[i]!),
-              detail: detailOf(batch, i),
-            });
+      const last = ts[to - 1]! * scale + shift;
+      for (const span of spans) {
+        const end = span.start_ns + span.total_ns;
+        if (span.start_ns > last || end < ts[from]! * scale + shift) continue;
+        for (let i = firstFrom(ts, line, from, to, span.start_ns); i < to; i++) {
+          const at = ts[i]! * scale + shift;
+          if (at > end) break;
+          if (isXen ? !ofDomain(batch, i, results, span) : !ofDeviceModel(batch, i, results, pids)) continue;
+          if (span.events.length >= MAX_EVENTS) {
+            span.events_cut = true;
+            break;
           }
+          const event = kindName(batch.kind[i]!);
+          span.events.push({
+            at_ns: at,
+            source: stream.id,
+            cpu: batch.cpu[i]!,
+            event,
+            detail: detailOf(batch, i),
+          });
         }
       }
-    },
-    () => undefined,
-  );
+    });
+  };
+  walk([xen, dom0].filter((s) => s !== undefined).map(lane), () => undefined);
   for (const span of spans) span.events.sort((a, b) => a.at_ns - b.at_ns);
 }
 
@@ -134,6 +127,38 @@ function near(stream: TimedStream, spans: readonly SlowSpan[]): TimedStream {
 
 function touchesAny(spans: readonly SlowSpan[], first: number, last: number): boolean {
   return spans.some((s) => s.start_ns <= last && s.start_ns + s.total_ns >= first);
+}
+
+/** First row in [from, to) that is not before `t`, axis ns. */
+function firstFrom(
+  ts: Float64Array,
+  { scale, shift }: AxisLine,
+  from: number,
+  to: number,
+  t: number,
+): number {
+  let low = from;
+  let high = to;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ts[middle]! * scale + shift < t) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function ofDomain(batch: EventColumns, i: number, { scouted }: PassResults, span: SlowSpan): boolean {
+  if (batch.domid[i] !== scouted.domid || batch.kind[i] === XEN_OTHER) return false;
+  return span.vcpu === null || batch.vcpu[i] === span.vcpu;
+}
+
+function ofDeviceModel(
+  batch: EventColumns,
+  i: number,
+  results: PassResults,
+  pids: ReadonlySet<number>,
+): boolean {
+  return (pids.has(batch.pid[i]!) || isIoreqIrq(batch, i, results)) && batch.kind[i] !== XEN_OTHER;
 }
 
 function isIoreqIrq(batch: EventColumns, i: number, results: PassResults): boolean {

@@ -1,6 +1,7 @@
 import type { Manifest } from '../../trace/manifest.ts';
 import type { PassResults } from '../analyze.ts';
-import { chosenLog, DESCHEDULE_SLACK_NS } from '../analyze.ts';
+import { DESCHEDULE_SLACK_NS } from '../analyze.ts';
+import { chosenLog } from '../chosen-log.ts';
 import type { LossWindows } from '../passes/loss-windows.ts';
 import type { Hooks } from '../passes/plans.ts';
 import { timedStreams } from '../view.ts';

@@ -1,4 +1,4 @@
-import { SETTLE_NS } from '../analyze.ts';
+import { SETTLE_NS } from '../dom0-side.ts';
 import type { MmioMark } from '../passes/plans.ts';
 import { mmioPlan } from '../passes/plans.ts';
 import { IOREQ_TYPE } from '../../trace/ioreq.ts';

@@ -23,6 +23,7 @@ export function analyzeCommand(program: Command, cli: Cli): void {
     .argument('<trace>', 'a trace directory, or clickhouse://host/database/TRACE')
     .option('--by <keys>', `group by ${GROUP_KEYS.join('|')}; several with commas`, parseKeys)
     .option('--slowest <n>', 'how many of the slowest spans of each family to list', parseCount, 10)
+    .option('--threads <n>', '1 or 2 (default: 2 where it pays)', parseThreads)
     .option('--json', 'print the report as JSON')
     .option('--where <sql>', 'of a trace in a database: only spans for which this holds (docs/SCALE.md)')
     .option(
@@ -51,6 +52,7 @@ export function analyzeCommand(program: Command, cli: Cli): void {
       slowest: options.slowest,
       reports: false,
       ...(options.where !== undefined && { where: options.where }),
+      ...(options.threads !== undefined && { threads: options.threads }),
     });
     print(operand.report, options, cli);
     if (operand.damage !== undefined) cli.exitCode = operand.damage.exitCode;
@@ -61,6 +63,7 @@ export function analyzeCommand(program: Command, cli: Cli): void {
 interface Options extends ConditionOptions {
   by?: GroupKey[];
   slowest: number;
+  threads?: 1 | 2;
   json?: true;
   truth?: true;
   where?: string;
@@ -104,4 +107,10 @@ function parseCount(text: string): number {
     throw new TraceError('E_USAGE', 'not a number of spans', { expected: '0 to 1000', got: text });
   }
   return value;
+}
+
+function parseThreads(text: string): 1 | 2 {
+  if (text !== '1' && text !== '2')
+    throw new TraceError('E_USAGE', 'not a number of threads', { expected: '1 or 2', got: text });
+  return text === '1' ? 1 : 2;
 }

@@ -6,6 +6,7 @@ import type { GroupKey } from '../../analyzer/stats/group-key.ts';
 import { TraceError } from '../../trace/errors.ts';
 import type { Cli } from '../cli.ts';
 import { refreshFacts } from '../../analyzer/refresh-facts.ts';
+import { dom0Thread } from './second-thread.ts';
 import { isServerUrl } from './server-url.ts';
 
 /** Bytes of a report that is read: a real one of 4096 groups has some 20 MB. */
@@ -27,6 +28,8 @@ export interface Asked {
   readonly reports: boolean;
   /** Of a trace in a database: only spans for which this holds. */
   readonly where?: string;
+  /** 1 or 2; undefined: where a second one pays. */
+  readonly threads?: 1 | 2;
 }
 
 /** The figures of a trace directory, of a report that was kept as JSON, or of a trace in a database. */
@@ -37,30 +40,36 @@ export async function readOperand(cli: Cli, place: string, asked: Asked): Promis
   return report ? stored(place, stat.size) : analyzed(cli, place, asked);
 }
 
-async function analyzed(cli: Cli, dir: string, { sets, by = [], slowest }: Asked): Promise<Operand> {
-  const [{ analyzeTrace }, { GroupSets }, { openSealed }] = await Promise.all([
-    import('../../analyzer/report/build.ts'),
-    import('../../analyzer/report/group-sets.ts'),
-    import('./open-trace.ts'),
-  ]);
-  const trace = await openSealed(cli, dir);
-  refreshFacts(trace);
-  const groups = new GroupSets(sets);
-  const report = analyzeTrace(trace, {
-    path: dir,
-    by,
-    slowest,
-    warnings: trace.warnings,
-    ...(sets.length > 0 && { onSpans: groups.consume }),
-  });
-  if (report.counts.events === 0)
-    throw new TraceError('E_NO_DATA', 'the trace holds no events', { source: dir });
-  if (groups.cut) report.warnings.push(`${dir}: too many groups to compare them all`);
-  return {
-    report,
-    groups: [...groups.reports(trace.manifest.devices), ...report.groups],
-    damage: trace.damage[0],
-  };
+async function analyzed(cli: Cli, dir: string, { sets, by = [], slowest, threads }: Asked): Promise<Operand> {
+  const thread = await dom0Thread(cli, dir, threads);
+  try {
+    const [{ analyzeTrace }, { GroupSets }, { openSealed }] = await Promise.all([
+      import('../../analyzer/report/build.ts'),
+      import('../../analyzer/report/group-sets.ts'),
+      import('./open-trace.ts'),
+    ]);
+    const trace = await openSealed(cli, dir);
+    refreshFacts(trace);
+    const groups = new GroupSets(sets);
+    const report = analyzeTrace(trace, {
+      path: dir,
+      by,
+      slowest,
+      warnings: trace.warnings,
+      dom0Thread: thread?.of(trace),
+      ...(sets.length > 0 && { onSpans: groups.consume }),
+    });
+    if (report.counts.events === 0)
+      throw new TraceError('E_NO_DATA', 'the trace holds no events', { source: dir });
+    if (groups.cut) report.warnings.push(`${dir}: too many groups to compare them all`);
+    return {
+      report,
+      groups: [...groups.reports(trace.manifest.devices), ...report.groups],
+      damage: trace.damage[0],
+    };
+  } finally {
+    thread?.close();
+  }
 }
 
 /** The server counts one grouping at a time. */
