@@ -2,7 +2,7 @@ import type { SpanFamily, SpanPlan } from '../../trace/spans.ts';
 import { NO_DEVICE } from '../../trace/spans.ts';
 import type { SpanPlans } from '../analyze.ts';
 import type { Collected } from '../report/build.ts';
-import { MAX_GROUPS } from '../report/build.ts';
+import { MAX_GROUPS } from '../stats/grouped-stats.ts';
 import type { FamilyFigures } from '../stats/family-stats.ts';
 import { LEFT_OUT } from '../stats/family-stats.ts';
 import type { GroupKey } from '../stats/group-key.ts';

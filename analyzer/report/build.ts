@@ -6,6 +6,7 @@ import { runPasses } from '../analyze.ts';
 import type { SpanConsumer } from '../passes/span-sink.ts';
 import type { FamilyFigures } from '../stats/family-stats.ts';
 import { FamilyStats } from '../stats/family-stats.ts';
+import { GroupedStats, MAX_GROUPS } from '../stats/grouped-stats.ts';
 import type { GroupKey } from '../stats/group-key.ts';
 import { compositeKey, compositeLabel } from '../stats/group-key.ts';
 import { PERCENTILE_ERROR } from '../stats/histogram.ts';
@@ -33,9 +34,6 @@ export interface AnalyzeOptions {
   dom0Thread?: PassOptions['dom0Thread'];
 }
 
-/** Groups beyond this many are not made: a `by` over hostile data must not fill the memory. */
-export const MAX_GROUPS = 4096;
-
 /** What was counted of the spans of a trace: here, span by span, or by the database that holds them. */
 export interface Collected {
   readonly stats: ReadonlyMap<SpanFamily, FamilyFigures>;
@@ -53,11 +51,9 @@ export interface Collected {
 class Collector implements Collected {
   readonly stats = new Map<SpanFamily, FamilyStats>();
   readonly slowest = new Map<SpanFamily, Slowest>();
-  readonly groups = new Map<SpanFamily, Map<number, FamilyStats>>();
   readonly perDevice = new Map<SpanFamily, Float64Array>();
-  /** By what the target vCPU did (`type`), of the families that tell. */
-  readonly targets = new Map<SpanFamily, Map<number, FamilyStats>>();
-  groupsCut = false;
+  private readonly grouped = new Map<SpanFamily, GroupedStats>();
+  private readonly byTarget = new Map<SpanFamily, GroupedStats>();
   private readonly by: readonly GroupKey[];
 
   constructor(plans: SpanPlans, by: readonly GroupKey[], slowest: number, devices: number) {
@@ -66,48 +62,41 @@ class Collector implements Collected {
       if (plan === undefined) continue;
       this.stats.set(plan.family, new FamilyStats(plan));
       this.slowest.set(plan.family, new Slowest(plan, slowest));
-      this.groups.set(plan.family, new Map());
+      this.grouped.set(plan.family, new GroupedStats(plan));
       this.perDevice.set(plan.family, new Float64Array(devices));
-      if (plan.boundaries.some((b) => b.name === 'runs')) this.targets.set(plan.family, new Map());
+      if (plan.boundaries.some((b) => b.name === 'runs'))
+        this.byTarget.set(plan.family, new GroupedStats(plan));
     }
   }
 
-  readonly consume = (plan: SpanPlan, batch: SpanBatch): void => {
-    const { family } = plan;
-    const stats = this.stats.get(family)!;
+  get groups(): Map<SpanFamily, ReadonlyMap<number, FamilyStats>> {
+    return new Map([...this.grouped].map(([family, { groups }]) => [family, groups]));
+  }
+
+  get targets(): Map<SpanFamily, ReadonlyMap<number, FamilyStats>> {
+    return new Map([...this.byTarget].map(([family, { groups }]) => [family, groups]));
+  }
+
+  get groupsCut(): boolean {
+    return [...this.grouped.values()].some(({ cut }) => cut);
+  }
+
+  readonly consume = ({ family }: SpanPlan, batch: SpanBatch): void => {
     const slowest = this.slowest.get(family)!;
-    const groups = this.groups.get(family)!;
     const perDevice = this.perDevice.get(family)!;
-    stats.addAll(batch);
+    this.stats.get(family)!.addAll(batch);
     for (let i = 0; i < batch.length; i++) {
       slowest.add(batch, i);
       if (batch.device[i] !== NO_DEVICE) perDevice[batch.device[i]!]!++;
     }
-    const targets = this.targets.get(family);
-    if (targets !== undefined) for (let i = 0; i < batch.length; i++) this.addTarget(targets, plan, batch, i);
+    this.byTarget.get(family)?.addAll(batch, targetOf);
     if (this.by.length === 0) return;
-    for (let i = 0; i < batch.length; i++) {
-      const key = compositeKey(family, this.by, batch, i);
-      if (key < 0) continue;
-      let group = groups.get(key);
-      if (group === undefined) {
-        if (groups.size >= MAX_GROUPS) {
-          this.groupsCut = true;
-          continue;
-        }
-        group = new FamilyStats(plan);
-        groups.set(key, group);
-      }
-      group.add(batch, i);
-    }
+    this.grouped.get(family)!.addAll(batch, (_batch, i) => compositeKey(family, this.by, batch, i));
   };
+}
 
-  private addTarget(targets: Map<number, FamilyStats>, plan: SpanPlan, batch: SpanBatch, i: number): void {
-    const target = batch.type[i]!;
-    let stats = targets.get(target);
-    if (stats === undefined) targets.set(target, (stats = new FamilyStats(plan)));
-    stats.add(batch, i);
-  }
+function targetOf({ type }: SpanBatch, i: number): number {
+  return type[i]!;
 }
 
 /** Analyzes a trace into one document. Reads the events twice, streaming; a third time for the slowest spans. */

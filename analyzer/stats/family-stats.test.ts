@@ -4,6 +4,7 @@ import type { SpanPlan } from '../../trace/spans.ts';
 import { SPAN_FLAG, SpanBatch } from '../../trace/spans.ts';
 import { fullInterruptPlan, interruptPlan, mmioPlan } from '../passes/plans.ts';
 import { FamilyStats } from './family-stats.ts';
+import { GroupedStats, MAX_GROUPS } from './grouped-stats.ts';
 import { EXACT_LIMIT, Histogram, PERCENTILE_ERROR } from './histogram.ts';
 
 const HOOKS = {
@@ -74,6 +75,48 @@ describe('FamilyStats', () => {
       );
     },
   );
+});
+
+describe('GroupedStats', () => {
+  it('counts a batch dealt to its groups as it counts each row in its own', () => {
+    const plan = PLANS[0]!;
+    let x = 5;
+    const random = (): number => (x = (Math.imul(x, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+    const dealt = new GroupedStats(plan);
+    const single = new Map<number, FamilyStats>();
+    const keyOf = ({ amount }: SpanBatch, i: number): number => (amount[i]! % 11) - 2;
+    for (const rows of [0, 5000, 1, 9000, 300]) {
+      const batch = randomBatch(plan, rows, random);
+      dealt.addAll(batch, keyOf);
+      for (let i = 0; i < rows; i++) {
+        const key = keyOf(batch, i);
+        if (key < 0) continue;
+        if (!single.has(key)) single.set(key, new FamilyStats(plan));
+        single.get(key)!.add(batch, i);
+      }
+    }
+    expect(single.size).toBe(9);
+    expect([...dealt.groups].map(([key, stats]) => [key, figures(stats)])).toEqual(
+      [...single].map(([key, stats]) => [key, figures(stats)]),
+    );
+    expect(dealt.cut).toBe(false);
+  });
+
+  it('makes no more than MAX_GROUPS groups, those that came first, and says so', () => {
+    const plan = PLANS[0]!;
+    const grouped = new GroupedStats(plan);
+    const batch = randomBatch(plan, MAX_GROUPS + 10, () => 0.5);
+    grouped.addAll(batch, (_batch, i) => i);
+    expect([grouped.cut, grouped.groups.size, grouped.groups.has(MAX_GROUPS)]).toEqual([
+      true,
+      MAX_GROUPS,
+      false,
+    ]);
+    const counted = [...grouped.groups.values()].map(
+      ({ total, leftOut }) => total.count + leftOut.reduce((sum, n) => sum + n, 0),
+    );
+    expect(new Set(counted)).toEqual(new Set([1]));
+  });
 });
 
 describe('percentiles', () => {

@@ -44,12 +44,6 @@ export class FamilyStats implements FamilyFigures {
   private readonly preemptedAt: number;
   /** Scratch of `add`: lengths of the stages of one span. */
   private readonly of: Float64Array;
-  /** Scratch of `addAll`, by counted span: its row, whether every stage of the total was seen, values, stage lengths. */
-  private rows = new Int32Array(0);
-  private complete = new Uint8Array(0);
-  private kept = new Float64Array(0);
-  private stageNs: Float64Array[] = [];
-
   constructor(plan: SpanPlan) {
     this.plan = plan;
     this.lengths = new StageLengths(plan);
@@ -85,12 +79,20 @@ export class FamilyStats implements FamilyFigures {
       this.preempted.record(of[this.preemptedAt]!);
     }
   }
-  /** All rows of `batch`, a column at a time: to the last bit what `add` of one row after the other gives. */
+
+  /** All rows of `batch`: as addRows. */
   addAll(batch: SpanBatch): void {
-    if (batch.length > this.rows.length) this.makeRoom(batch.capacity);
-    const { rows, complete, kept, lengths, stages, inTotal, stageNs } = this;
+    if (batch.length > everyRow.length) everyRow = Int32Array.from({ length: batch.capacity }, (_, i) => i);
+    this.addRows(batch, everyRow.subarray(0, batch.length));
+  }
+
+  /** The rows `of` of `batch`, a column at a time: to the last bit what `add` of one after the other gives. */
+  addRows(batch: SpanBatch, chosen: Int32Array): void {
+    const { lengths, stages, inTotal } = this;
+    const { rows, complete, kept, stageNs } = scratchFor(chosen.length, stages.length);
     let n = 0;
-    for (let i = 0; i < batch.length; i++) {
+    for (let r = 0; r < chosen.length; r++) {
+      const i = chosen[r]!;
       const why = leftOutReason(batch, i);
       if (why >= 0) {
         this.leftOut[why]!++;
@@ -130,13 +132,34 @@ export class FamilyStats implements FamilyFigures {
     for (let r = 0; r < n; r++) if (complete[r] === 1 && of[r]! > 0) kept[m++] = of[r]!;
     this.preempted.recordAll(kept, m);
   }
+}
 
-  private makeRoom(rows: number): void {
-    this.rows = new Int32Array(rows);
-    this.complete = new Uint8Array(rows);
-    this.kept = new Float64Array(rows);
-    this.stageNs = this.stages.map(() => new Float64Array(rows));
+/** Every row of a batch. */
+let everyRow = new Int32Array(0);
+
+/** Of `addRows`, by counted span: its row, whether every stage of the total was seen, values, stage lengths. */
+interface Scratch {
+  rows: Int32Array;
+  complete: Uint8Array;
+  kept: Float64Array;
+  stageNs: Float64Array[];
+}
+
+/** One for all: groups are many. */
+let scratch: Scratch | undefined;
+
+function scratchFor(rows: number, stages: number): Scratch {
+  if (scratch === undefined || scratch.rows.length < rows || scratch.stageNs.length < stages) {
+    const length = Math.max(rows, scratch?.rows.length ?? 0);
+    const columns = Math.max(stages, scratch?.stageNs.length ?? 0);
+    scratch = {
+      rows: new Int32Array(length),
+      complete: new Uint8Array(length),
+      kept: new Float64Array(length),
+      stageNs: Array.from({ length: columns }, () => new Float64Array(length)),
+    };
   }
+  return scratch;
 }
 
 /** Index into LEFT_OUT, or -1 if the span counts. */
