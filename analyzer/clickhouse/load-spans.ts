@@ -2,7 +2,7 @@ import { TraceError, isTraceError } from '../../trace/errors.ts';
 import { SPAN_FAMILIES } from '../../trace/manifest.ts';
 import type { SpanFamily } from '../../trace/spans.ts';
 import type { SqlFacts } from '../sql/index.ts';
-import { spanStatement } from '../sql/index.ts';
+import { spanStatement, spansStatement } from '../sql/index.ts';
 import { REFUSAL } from '../sql/params.ts';
 import { SPAN_COLUMNS, SPAN_INPUT } from './arrow-body.ts';
 import { insertOnce } from './insert.ts';
@@ -38,13 +38,18 @@ export async function loadSpans(server: Server, trace: string, source: SpanSourc
   const expected = new Map<string, number>();
   for (const { family, rows } of source.blocks) expected.set(family, (expected.get(family) ?? 0) + rows);
   if ((await spanCounts(server, trace)).size > 0) await dropPartition(server, 'spans', trace, source.cluster);
+  const present = SPAN_FAMILIES.filter((family) => expected.has(family));
+  const made = await makeOnServer(server, trace, present, source);
   const origins: SpanOrigins = {};
-  for (const family of SPAN_FAMILIES) {
-    const blocks = source.blocks.filter((b) => b.family === family);
-    if (blocks.length === 0) continue;
-    const made = await makeOnServer(server, trace, family, source);
-    if (!made) await sendSpans(server, trace, blocks);
-    origins[family] = made ? 'server' : 'loader';
+  for (const family of present) {
+    if (!made.has(family)) {
+      await sendSpans(
+        server,
+        trace,
+        source.blocks.filter((b) => b.family === family),
+      );
+    }
+    origins[family] = made.has(family) ? 'server' : 'loader';
   }
   const found = await spanCounts(server, trace);
   for (const [family, rows] of expected) {
@@ -63,36 +68,58 @@ export async function loadSpans(server: Server, trace: string, source: SpanSourc
   return origins;
 }
 
-/** Raw events to spans, there. False for what the statements do not do: they say so before they give a row. */
+/** Raw events to spans, there: gives the families of which they were made. */
 async function makeOnServer(
   server: Server,
   trace: string,
-  family: SpanFamily,
+  families: readonly SpanFamily[],
   { facts, cluster }: SpanSource,
-): Promise<boolean> {
-  try {
-    const events = cluster === undefined ? 'events' : 'events_local';
-    const statement = spanStatement(family, facts, { trace, database: server.database, events });
-    if (statement === undefined) return false;
+): Promise<ReadonlySet<SpanFamily>> {
+  const { settings, sharing } = await passSettings(server);
+  const events = cluster === undefined ? 'events' : 'events_local';
+  const target = { trace, database: server.database, events, sharing };
+  const able = families.filter(
+    (family) => !refused(() => spanStatement(family, facts, target) === undefined),
+  );
+  const run = async (some: readonly SpanFamily[]): Promise<boolean> => {
+    const { sql, params } = spansStatement(some, facts, target);
     // A trace lies on one shard whole, and the others find nothing: each runs the whole statement on its own tables.
     // Through Distributed tables every step of every join would be fetched on its own (minutes, and once the end of
     // the server).
-    const from =
-      cluster === undefined ? `(${statement.sql})` : `cluster(${literal(cluster)}, view(${statement.sql}))`;
-    await server.once(
-      `INSERT INTO spans (trace, family, ${COLUMNS}) ` +
-        `SELECT {trace:String}, {span_family:String}, ${COLUMNS} FROM ${from}`,
-      { ...statement.params, trace, span_family: family },
-      // The rows come here and go on from here: a server would else send its shards the INSERT with half of this SELECT.
-      { ...FOREGROUND, ...(await passSettings(server)), parallel_distributed_insert_select: '0' },
-      statementId(trace, family),
-    );
-    return true;
+    const from = cluster === undefined ? `(${sql})` : `cluster(${literal(cluster)}, view(${sql}))`;
+    try {
+      await server.once(
+        `INSERT INTO spans (trace, family, ${COLUMNS}) SELECT {trace:String}, family, ${COLUMNS} FROM ${from}`,
+        { ...params, trace },
+        // The rows come here and go on from here: a server would else send its shards the INSERT with half of this SELECT.
+        { ...FOREGROUND, ...settings, parallel_distributed_insert_select: '0' },
+        statementId(trace, some.join('-')),
+      );
+      return true;
+    } catch (error) {
+      if (isRefusal(error)) return false;
+      throw error;
+    }
+  };
+  // All at once, if the server shares what they have in common; what one of them is refused for does not concern all.
+  if (sharing && able.length > 1 && (await run(able))) return new Set(able);
+  const made = new Set<SpanFamily>();
+  for (const family of able) if (await run([family])) made.add(family);
+  return made;
+}
+
+function refused(missing: () => boolean): boolean {
+  try {
+    return missing();
   } catch (error) {
-    if (isTraceError(error) && (error.code === 'E_UNSUPPORTED' || error.message.includes(REFUSAL)))
-      return false;
+    if (isRefusal(error)) return true;
     throw error;
   }
+}
+
+/** What the statements do not do: they say so before they give a row. */
+function isRefusal(error: unknown): boolean {
+  return isTraceError(error) && (error.code === 'E_UNSUPPORTED' || error.message.includes(REFUSAL));
 }
 
 async function sendSpans(server: Server, trace: string, blocks: readonly SpanBlock[]): Promise<void> {

@@ -103,7 +103,7 @@ function records(p: Params, facts: SqlFacts, dom0: SqlSource): string {
  * of the thread's own trace, or of the answer for what it told of before its port was known.
  */
 export function tells(p: Params, facts: SqlFacts, dom0: SqlSource): string {
-  return `SELECT toUInt64(if(by_thread, own.1, answered.1) - 1) AS row, seq, if(by_thread, own.2, answered.2) AS address,
+  const sql = `SELECT toUInt64(if(by_thread, own.1, answered.1) - 1) AS row, seq, if(by_thread, own.2, answered.2) AS address,
       if(by_thread, own.3, answered.3) AS value
     FROM (
       SELECT lane, record, argMinIf((row + 1, c_addr, c_value), row, kind = ${SERVICE}) AS own, own.1 > 0 AS by_thread,
@@ -114,11 +114,12 @@ export function tells(p: Params, facts: SqlFacts, dom0: SqlSource): string {
     WHERE (by_thread OR answered.1 > 0)
       AND ${refuseIf('taken > 1', 'an ioreq that the device model takes up twice (dom0)')}
       AND ${refuseIf('NOT by_thread AND answered.1 = 0 AND slots > 0 AND answers > 0', 'ioreqs that only the ioreq page tells of')}`;
+  return p.shared('ioreq_tells', sql);
 }
 
 /** The thread's rows with the running number of the record of their lane. */
 function laneRows(p: Params, facts: SqlFacts, dom0: SqlSource): string {
-  return `SELECT *, sum(breaks) OVER (PARTITION BY lane ORDER BY row ${UP_TO}) AS record
+  const sql = `SELECT *, sum(breaks) OVER (PARTITION BY lane ORDER BY row ${UP_TO}) AS record
       FROM (
         SELECT *,
           kind = ${IRQ} OR (lagInFrame(toUInt8(answered), 1, 0) OVER (PARTITION BY lane ORDER BY row ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
@@ -133,6 +134,7 @@ function laneRows(p: Params, facts: SqlFacts, dom0: SqlSource): string {
           WHERE lane != ${NO_LANE}
         )
       )`;
+  return p.shared('lane_rows', sql);
 }
 
 /**

@@ -21,6 +21,8 @@ export interface PassTarget {
   readonly trace: string;
   readonly database: string;
   readonly events: string;
+  /** The server can keep a table for the time of a statement (clickhouse/pass-settings.ts). */
+  readonly sharing?: boolean;
 }
 
 /**
@@ -31,18 +33,42 @@ export interface PassTarget {
 export function spanStatement(
   family: SpanFamily,
   facts: SqlFacts,
-  { trace, database, events }: PassTarget,
+  target: PassTarget,
 ): Statement | undefined {
+  const p = new Params(target.sharing ?? false);
+  const select = familySelect(p, family, facts);
+  return select === undefined ? undefined : statement(p, `SELECT ${SPAN_ROW} FROM (${select})`, target);
+}
+
+/**
+ * The same for several families at once, each of which has a statement: what they have in common is made once, where
+ * the server can share it. Rows begin with a column `family`. What refuses one family refuses all.
+ */
+export function spansStatement(
+  families: readonly SpanFamily[],
+  facts: SqlFacts,
+  target: PassTarget,
+): Statement {
+  const p = new Params(target.sharing ?? false);
+  const selects = families.map((family) => {
+    const select = familySelect(p, family, facts);
+    if (select === undefined) throw new RangeError(`no ${family} spans to make`);
+    return `SELECT '${family}' AS family, ${SPAN_ROW} FROM (${select})`;
+  });
+  return statement(p, selects.join('\nUNION ALL\n'), target);
+}
+
+function familySelect(p: Params, family: SpanFamily, facts: SqlFacts): string | undefined {
   refuse(facts);
-  const p = new Params();
   if (family === 'request') refuseRequests(facts);
-  const select = { mmio: accesses, interrupt: interrupts, injection: injections, request: requests }[family](
+  return { mmio: accesses, interrupt: interrupts, injection: injections, request: requests }[family](
     p,
     facts,
   );
-  if (select === undefined) return undefined;
-  const sql = `SELECT ${SPAN_ROW} FROM (${select})`;
-  return { sql, params: { ...p.values, trace, events_database: database, events } };
+}
+
+function statement(p: Params, select: string, { trace, database, events }: PassTarget): Statement {
+  return { sql: `${p.head}${select}`, params: { ...p.values, trace, events_database: database, events } };
 }
 
 /** What the facts alone rule out: the passes keep state there that these statements do not model. */

@@ -51,7 +51,7 @@ export function accesses(p: Params, facts: SqlFacts): string | undefined {
     `toUInt16(if(place > 0, place - 1, ${NO_DEVICE})) AS device,
       toUInt32(if(place > 0, address - arrayElement(${bases}, place), ${NO_KEY})) AS key`,
   );
-  return `SELECT start, at[${plan.totalTo + 1}] - at[${plan.totalFrom + 1}] AS total, device, key, vcpu, dir, type,
+  const sql = `SELECT start, at[${plan.totalTo + 1}] - at[${plan.totalFrom + 1}] AS total, device, key, vcpu, dir, type,
       toUInt16(if(one_sided, ${SPAN_FLAG.ONE_SIDED}, 0)
         + if(arrayExists(x -> isNaN(x), at), ${SPAN_FLAG.INCOMPLETE}, 0)
         + if(has_x AND NOT isNaN(send) AND isNaN(offline), ${SPAN_FLAG.NO_WAIT}, 0)
@@ -62,6 +62,7 @@ export function accesses(p: Params, facts: SqlFacts): string | undefined {
       if(${hasXen ? 1 : 0} AND NOT has_x, nan, start) AS guest, stop, seq,
       if(has_x, x_preempted, nan) AS preempted_at
     FROM (${columns})`;
+  return p.shared('ioreq_accesses', sql);
 }
 
 function instant(mark: MmioMark): string {

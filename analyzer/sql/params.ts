@@ -14,6 +14,29 @@ export const REFUSAL = 'not done on the server: ';
  */
 export class Params {
   readonly values: Record<string, unknown> = {};
+  private readonly sharing: boolean;
+  /** By name, each behind those that it reads. */
+  private readonly tables = new Map<string, string>();
+
+  /** `sharing`: the server can keep a table for the time of a statement (`WITH ... AS MATERIALIZED`). */
+  constructor(sharing = false) {
+    this.sharing = sharing;
+  }
+
+  /** A table that several parts of a statement read: the text to read it by. It is made once where the server can. */
+  shared(name: string, sql: string): string {
+    if (!this.sharing) return sql;
+    const before = this.tables.get(name);
+    if (before !== undefined && before !== sql) throw new Error(`two tables ${name} in one statement`);
+    this.tables.set(name, sql);
+    return `SELECT * FROM ${name}`;
+  }
+
+  /** What stands before a statement that reads the shared tables. */
+  get head(): string {
+    const tables = [...this.tables].map(([name, sql]) => `${name} AS MATERIALIZED (${sql})`);
+    return tables.length === 0 ? '' : `WITH ${tables.join(',\n')}\n`;
+  }
 
   uint(name: string, value: number): string {
     return this.set(name, 'UInt64', value);

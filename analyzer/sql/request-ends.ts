@@ -21,7 +21,8 @@ const SURE_UNINTERRUPTED = 2048;
  * its line; unless the guest's handler runs before (it reads InterruptStatus), or a notify finds the queue idle: then
  * none was its own. Where no notifies are traced, the next raise is it.
  */
-export function ended(p: Params, facts: SqlFacts, dom0: SqlSource, rows: string): string {
+export function ended(p: Params, facts: SqlFacts, dom0: SqlSource, started: string): string {
+  const rows = p.shared('request_rows', started);
   const { notify } = shows(dom0);
   const { queues } = facts.queues;
   const devices = p.uints(

@@ -19,7 +19,7 @@ if (missing !== undefined) console.warn(`skipped: ${missing}`);
 /** Families that the server does, at least one span of each, and equal to the last bit; the others are refused. */
 function check({ families }: Compared, done: Partial<Record<SpanFamily, number>>): void {
   for (const family of FAMILIES) {
-    const { local, server } = families[family];
+    const { local, server, together } = families[family];
     const least = done[family];
     if (least === undefined) {
       if (server === undefined) expect(local).toEqual([]);
@@ -28,6 +28,7 @@ function check({ families }: Compared, done: Partial<Record<SpanFamily, number>>
     }
     expect(local.length, family).toBeGreaterThanOrEqual(least);
     expect(server, family).toEqual(local);
+    expect(together, `${family}, with the others`).toEqual(local);
   }
 }
 

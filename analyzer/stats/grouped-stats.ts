@@ -52,7 +52,7 @@ export class GroupedStats {
     for (let i = length - 1; i >= 0; i--) if (groupOf[i]! >= 0) rows[--ends[groupOf[i]!]!] = i;
     for (let g = 0; g < stats.length; g++) {
       const end = g + 1 < stats.length ? ends[g + 1]! : this.dealt(length);
-      if (end > ends[g]!) stats[g]!.addRows(batch, rows.subarray(ends[g]!, end));
+      if (end > ends[g]!) stats[g]!.addRows(batch, rows.subarray(ends[g], end));
     }
   }
 

@@ -7,7 +7,7 @@ import { openTrace } from '../../../trace/open.ts';
 import type { SpanFamily } from '../../../trace/spans.ts';
 import { runPasses } from '../../analyze.ts';
 import type { SqlFacts } from '../index.ts';
-import { SPAN_ROW, spanStatement, sqlFacts } from '../index.ts';
+import { SPAN_ROW, spanStatement, spansStatement, sqlFacts } from '../index.ts';
 
 export const FAMILIES: readonly SpanFamily[] = ['mmio', 'interrupt', 'injection', 'request'];
 
@@ -38,6 +38,8 @@ export interface BothSides {
   local: SpanText[];
   /** Message of the refusal instead of spans; undefined where the trace has no such spans. */
   server: SpanText[] | string | undefined;
+  /** The same by one statement for all families that the server makes. */
+  together: SpanText[] | string | undefined;
 }
 
 export interface Compared {
@@ -70,10 +72,21 @@ export async function bothSides(client: Client, dir: string, id: string): Promis
   // As it comes back from a database.
   const facts = JSON.parse(JSON.stringify(sqlFacts(trace.manifest, results))) as SqlFacts;
   const families = {} as Record<SpanFamily, BothSides>;
-  for (const family of FAMILIES)
-    families[family] = { local: local[family].sort(), server: await onServer(client, family, facts, id) };
+  for (const family of FAMILIES) {
+    const server = await onServer(client, family, facts, id);
+    families[family] = { local: local[family].sort(), server, together: server };
+  }
+  const made = FAMILIES.filter((family) => Array.isArray(families[family].server));
+  const together = made.length === 0 ? {} : await allOnServer(client, made, facts, id);
+  for (const family of made)
+    families[family].together = typeof together === 'string' ? together : (together[family] ?? []);
   return { facts, families };
 }
+
+const HEX = (x: string): string => `if(isNaN(${x}), 'nan', hex(${x}))`;
+const TEXT = `arrayStringConcat(arrayConcat(
+        arrayMap(x -> toString(x), [toUInt64(device), key, vcpu, dir, type, flags, amount, value]),
+        arrayMap(x -> ${HEX('x')}, arrayConcat([start, total], at, preempted))), ' ')`;
 
 async function onServer(
   client: Client,
@@ -84,17 +97,37 @@ async function onServer(
   try {
     const statement = spanStatement(family, facts, { trace, database: 'default', events: 'events' });
     if (statement === undefined) return undefined;
-    const hex = (x: string): string => `if(isNaN(${x}), 'nan', hex(${x}))`;
-    const query = `SELECT arrayStringConcat(arrayConcat(
-        arrayMap(x -> toString(x), [toUInt64(device), key, vcpu, dir, type, flags, amount, value]),
-        arrayMap(x -> ${hex('x')}, arrayConcat([start, total], at, preempted))), ' ')
-      FROM (SELECT ${SPAN_ROW} FROM (${statement.sql}))`;
     const answer = await client.query({
-      query,
+      query: `SELECT ${TEXT} FROM (SELECT ${SPAN_ROW} FROM (${statement.sql}))`,
       query_params: { ...statement.params },
       format: 'JSONCompactEachRow',
     });
     return (await answer.json<[string]>()).map(([text]) => text).sort();
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** By one statement that shares what the families have in common. */
+async function allOnServer(
+  client: Client,
+  families: readonly SpanFamily[],
+  facts: SqlFacts,
+  trace: string,
+): Promise<Partial<Record<SpanFamily, SpanText[]>> | string> {
+  try {
+    const target = { trace, database: 'default', events: 'events', sharing: true };
+    const statement = spansStatement(families, facts, target);
+    const answer = await client.query({
+      query: `SELECT family, ${TEXT} FROM (${statement.sql})`,
+      query_params: { ...statement.params },
+      format: 'JSONCompactEachRow',
+      clickhouse_settings: { enable_materialized_cte: 1 },
+    });
+    const found: Partial<Record<SpanFamily, SpanText[]>> = {};
+    for (const [family, text] of await answer.json<[SpanFamily, string]>()) (found[family] ??= []).push(text);
+    for (const texts of Object.values(found)) texts.sort();
+    return found;
   } catch (error) {
     return (error as Error).message;
   }
