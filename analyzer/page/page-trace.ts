@@ -1,5 +1,6 @@
 import type { OpenTrace } from '../../trace/open-files.ts';
 import type { SpanBatch, SpanFamily, SpanPlan } from '../../trace/spans.ts';
+import type { PassOptions } from '../analyze.ts';
 import { refreshFacts } from '../refresh-facts.ts';
 import { analyzeTrace } from '../report/build.ts';
 import type { PageReport } from './page-format.ts';
@@ -16,6 +17,7 @@ export interface PageTraceOptions {
   onSpans?: ((plan: SpanPlan, batch: SpanBatch) => void) | undefined;
   /** Takes what is wrong with a stored replay, which is left out then. */
   warn: (text: string) => void;
+  dom0Thread?: PassOptions['dom0Thread'];
 }
 
 /**
@@ -24,7 +26,7 @@ export interface PageTraceOptions {
  */
 export function pageTrace(
   trace: OpenTrace,
-  { path, maxSpans, onSpans, warn }: PageTraceOptions,
+  { path, maxSpans, onSpans, warn, dom0Thread }: PageTraceOptions,
 ): { report: PageReport; families: PageSpans[] } {
   refreshFacts(trace);
   const families = new Map<SpanFamily, PageSpans>();
@@ -32,6 +34,7 @@ export function pageTrace(
   const report = analyzeTrace(trace, {
     path,
     warnings: trace.warnings,
+    dom0Thread,
     onSpans(plan, batch) {
       let spans = families.get(plan.family);
       if (spans === undefined) families.set(plan.family, (spans = new PageSpans(plan, maxSpans)));

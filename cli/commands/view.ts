@@ -10,6 +10,7 @@ import type { Cli } from '../cli.ts';
 import { isServerUrl } from '../output/server-url.ts';
 import { servePage } from '../page-server.ts';
 import { analysisBlock, pageTemplate } from '../page-template.ts';
+import { dom0Thread } from '../output/second-thread.ts';
 import { sampleTraces } from '../sample-traces.ts';
 import { TOOL_NAME } from '../version.ts';
 import { integerOption } from './options.ts';
@@ -128,28 +129,34 @@ async function fromDirectory(
   maxSpans: number | undefined,
   rowsPath: string | undefined,
 ): Promise<PageTrace> {
-  const [{ PAGE_ROWS }, { pageTrace }, { traceId }, { openSealed }] = await Promise.all([
-    import('../../analyzer/page/page-spans.ts'),
-    import('../../analyzer/page/page-trace.ts'),
-    import('../../analyzer/clickhouse/trace-id.ts'),
-    import('../output/open-trace.ts'),
-  ]);
-  const trace = await openSealed(cli, dir);
-  // Spans are fewer than events: a trace of so few has all of them in the page.
-  const events = trace.sources.reduce((sum, { scan }) => sum + scan.rows, 0);
-  const small = events <= (maxSpans ?? Math.min(...Object.values(PAGE_ROWS)));
-  const [damage] = trace.damage;
-  if (damage !== undefined) cli.exitCode = damage.exitCode;
-  return withRows(small ? undefined : rowsPath, traceId(trace.manifest), (onSpans) =>
-    pageTrace(trace, {
-      path: basename(resolve(dir)),
-      maxSpans,
-      onSpans,
-      warn(text) {
-        cli.warn(text);
-      },
-    }),
-  );
+  const thread = await dom0Thread(cli, dir);
+  try {
+    const [{ PAGE_ROWS }, { pageTrace }, { traceId }, { openSealed }] = await Promise.all([
+      import('../../analyzer/page/page-spans.ts'),
+      import('../../analyzer/page/page-trace.ts'),
+      import('../../analyzer/clickhouse/trace-id.ts'),
+      import('../output/open-trace.ts'),
+    ]);
+    const trace = await openSealed(cli, dir);
+    // Spans are fewer than events: a trace of so few has all of them in the page.
+    const events = trace.sources.reduce((sum, { scan }) => sum + scan.rows, 0);
+    const small = events <= (maxSpans ?? Math.min(...Object.values(PAGE_ROWS)));
+    const [damage] = trace.damage;
+    if (damage !== undefined) cli.exitCode = damage.exitCode;
+    return await withRows(small ? undefined : rowsPath, traceId(trace.manifest), (onSpans) =>
+      pageTrace(trace, {
+        path: basename(resolve(dir)),
+        maxSpans,
+        onSpans,
+        warn(text) {
+          cli.warn(text);
+        },
+        dom0Thread: thread?.of(trace),
+      }),
+    );
+  } finally {
+    thread?.close();
+  }
 }
 
 async function fromServer(
