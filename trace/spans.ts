@@ -99,7 +99,7 @@ export class SpanBatch {
   /** ns of preemption of the vCPU, one column a name in the plan's `preempted`; NaN where it is not known. */
   readonly preempted: readonly Float64Array[];
 
-  constructor(boundaries: number, capacity = 8192, preempted = 0) {
+  constructor(boundaries: number, capacity = 2048, preempted = 0) {
     this.capacity = capacity;
     this.start = new Float64Array(capacity);
     this.total = new Float64Array(capacity);

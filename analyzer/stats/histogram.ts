@@ -12,6 +12,10 @@ export const PERCENTILE_ERROR = 1 / 1024;
 const SUB_BITS = 9;
 const SUB = 1 << SUB_BITS;
 
+/** Of the window: 1 ns to 16 ms, for example. What lies beyond has pages of its own. */
+const MOST_OCTAVES = 24;
+const NOTHING = new Uint32Array(0);
+
 const float = new Float64Array(1);
 const words = new Uint32Array(float.buffer);
 /** Which word of a float64 holds sign, exponent and upper mantissa. */
@@ -37,6 +41,9 @@ export class Histogram {
   /** Octave pages by exponent + 1 (0: |v| < 1), negative values mirrored in their own pages. */
   private readonly positive: (Uint32Array | undefined)[] = [];
   private readonly negative: (Uint32Array | undefined)[] = [];
+  /** Pages of neighbouring octaves in one piece, where most values are; its first counter's `bits of a value >> 43`. */
+  private window: Uint32Array | undefined;
+  private windowFrom = 0;
 
   record(value: number): void {
     if (this.exactValues !== undefined) {
@@ -57,12 +64,19 @@ export class Histogram {
     if (i === n) return;
     let { sum, min, max } = this;
     this.count += n - i;
+    const window = this.window ?? NOTHING;
+    const { windowFrom } = this;
+    // The bits are read where the values are: by way of `float` each would wait for a store.
+    const bits = new Uint32Array(values.buffer, values.byteOffset, 2 * n);
     for (; i < n; i++) {
       const value = values[i]!;
       sum += value;
       if (value < min) min = value;
       if (value > max) max = value;
-      this.bucket(value);
+      // A negative value's sign is the highest bit: far beyond the window.
+      const at = (bits[2 * i + HIGH]! >>> (20 - SUB_BITS)) - windowFrom;
+      if (at >= 0 && at < window.length) window[at]!++;
+      else this.bucket(value);
     }
     this.sum = sum;
     this.min = min;
@@ -159,7 +173,20 @@ export class Histogram {
   private spill(): void {
     const values = this.exactValues!.subarray(0, this.count);
     this.exactValues = undefined;
+    this.openWindow();
     for (const value of values) this.bucket(value);
+  }
+
+  /** Over the octaves of the values so far that are 1 or more, the lowest of them if they are too many. */
+  private openWindow(): void {
+    if (!(this.max >= 1)) return;
+    const least = octaveOf(Math.max(1, this.min));
+    const octaves = Math.min(MOST_OCTAVES, octaveOf(this.max) - least + 1);
+    this.window = new Uint32Array(octaves * SUB);
+    this.windowFrom = (least + 1023) << SUB_BITS;
+    while (this.positive.length <= least + octaves) this.positive.push(undefined);
+    for (let n = 0; n < octaves; n++)
+      this.positive[least + 1 + n] = this.window.subarray(n * SUB, (n + 1) * SUB);
   }
 
   private bucket(value: number): void {
@@ -187,6 +214,12 @@ export class Histogram {
     });
     return answer;
   }
+}
+
+/** Exponent of a value of at least 1. */
+function octaveOf(value: number): number {
+  float[0] = value;
+  return ((words[HIGH]! >>> 20) & 0x7ff) - 1023;
 }
 
 /** Lower edge of sub-bucket `s` of page `e`: page 0 is 0..1, page e is 2^(e-1) .. 2^e. */
