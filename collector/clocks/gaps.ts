@@ -38,6 +38,15 @@ export class GapRing {
   }
 
   /**
+   * Whether no gap that is known has anything in common with `from` to `to`, the usual case, told by a look at the
+   * newest one: `find` finds nothing at either end then.
+   */
+  isClear(from: number, to: number): boolean {
+    if (to > this.openFrom) return false;
+    return this.total === 0 || from >= this.to[(this.total - 1) & MASK]!;
+  }
+
+  /**
    * Whether `at` lies strictly inside a gap; then foundFrom and foundTo tell which. `position`: how far Xen's
    * records have been read, which is the end, as far as known, of a gap that is still open.
    */

@@ -73,8 +73,13 @@ export function sweep(feasible: Possible, input: SweepInput): SweepResult {
       const k = kind[i]!;
       if (k === K.DOM0_LOST || k === K.DM_LOST) continue;
       const u = toU(at);
-      feed.advance(at + feasible.high(u) + slack);
-      if (methods.exclusion) exclusion += exclude(feasible, feed.notRunning[c], at, u, feed, input);
+      const latest = at + feasible.high(u) + slack;
+      feed.advance(latest);
+      if (methods.exclusion) {
+        const gaps = feed.notRunning[c];
+        if (gaps !== undefined && !gaps.isClear(at + feasible.low(u) - slack, latest))
+          exclusion += exclude(feasible, gaps, at, u, feed, input);
+      }
       switch (k) {
         case K.DOM0_IRQ_ENTRY:
           inTimer[c] = arg1[i] === timerName ? 1 : 0;
