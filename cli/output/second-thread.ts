@@ -6,5 +6,11 @@ export async function dom0Thread(cli: Cli, dir: string, threads?: 1 | 2): Promis
   const { script } = cli.streams;
   if (threads === 1 || script === undefined) return undefined;
   const { Dom0Thread, secondThreadPays } = await import('../../analyzer/threads/dom0-thread.ts');
-  return threads === 2 || secondThreadPays(dir) ? new Dom0Thread(script) : undefined;
+  if (threads !== 2 && !secondThreadPays(dir)) return undefined;
+  try {
+    return new Dom0Thread(script);
+  } catch {
+    // A limit of the system or of Node itself: one thread gives the same answers.
+    return undefined;
+  }
 }

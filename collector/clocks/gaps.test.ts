@@ -30,6 +30,33 @@ describe('GapRing', () => {
     );
   });
 
+  it('says that a stretch is clear only where neither of its ends lies in a gap, and mostly so', () => {
+    const steps = fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 60 });
+    let clear = 0;
+    fc.assert(
+      fc.property(
+        steps,
+        fc.integer({ min: -60, max: 60 }),
+        fc.nat({ max: 40 }),
+        (lengths, behind, length) => {
+          const ring = new GapRing();
+          let t = 0;
+          for (const [i, step] of lengths.entries()) {
+            t += step;
+            if (i % 2 === 0) ring.begin(t);
+            else ring.end(t);
+          }
+          const [from, to] = [t + behind, t + behind + length];
+          if (!ring.isClear(from, to)) return;
+          clear++;
+          // Xen's records have been read beyond the stretch.
+          expect([ring.find(from, to + 1), ring.find(to, to + 1)]).toEqual([false, false]);
+        },
+      ),
+    );
+    expect(clear).toBeGreaterThan(10);
+  });
+
   it('knows nothing of a gap whose end was not recorded', () => {
     const ring = new GapRing();
     ring.begin(10);
