@@ -153,17 +153,28 @@ describe('Dom0 on a thread of its own', () => {
     expectSame(texts);
   });
 
-  it('is told what another thread fails of, and does not wait for one that ended', async () => {
+  it('does with one thread if the other never begins, and says so if it ends without a word', async () => {
     const trace = join(work, 'dead');
     await writeLargeTrace(trace, { events: 1e5, patched: false, seed: 6 });
-    const dead = join(built, 'dead.js');
-    writeFileSync(dead, 'process.exit(1);\n');
-    const thread = new Dom0Thread(pathToFileURL(dead), 300);
-    try {
-      expect(analyzed(openTrace(trace), thread)).toContain('ended without a word');
-    } finally {
-      thread.close();
-    }
+    const withScript = (text: string): string => {
+      const file = join(built, 'dead.js');
+      writeFileSync(file, text);
+      const thread = new Dom0Thread(pathToFileURL(file), { beginMs: 3000, silentMs: 300 });
+      try {
+        return analyzed(openTrace(trace), thread);
+      } finally {
+        thread.close();
+      }
+    };
+    expect(withScript('process.exit(1);\n')).toBe(analyzed(openTrace(trace)));
+    const begins = `import { workerData } from 'node:worker_threads';
+import { RingWriter } from './analyzer/threads/ring-tape.js';
+workerData.port.once('message', ({ ring }) => {
+  new RingWriter(ring);
+  process.exit(1);
+});
+`;
+    expect(withScript(begins)).toContain('ended without a word');
   });
 
   it('lets the analysis stop in the middle', () => {

@@ -11,12 +11,19 @@ import type { OpenTrace } from '../../trace/open.ts';
 import type { Dom0Source, PassOptions } from '../analyze.ts';
 import type { Dom0Findings, Dom0Results } from '../dom0-side.ts';
 import type { Ring } from './ring-tape.ts';
-import { RingReader, makeRing } from './ring-tape.ts';
+import { RingReader, isWritten, makeRing } from './ring-tape.ts';
 
 /** A thread takes a tenth of a second to start and to become fast: less than half of what the events take then. */
 const LEAST_BYTES = 500e6;
-/** Longer than any disk takes for a batch: the thread is gone, out of memory, say. */
-const PATIENCE_MS = 120_000;
+/** How long it is waited for: to begin, and to tell anything. */
+export interface Patience {
+  /** Longer than a thread takes to start, unless it never will: one thread does then. */
+  beginMs: number;
+  /** Longer than any disk takes for a batch: the thread is gone, out of memory, say. */
+  silentMs: number;
+}
+
+const PATIENCE: Patience = { beginMs: 10_000, silentMs: 120_000 };
 
 /** What a thread of this kind is told first. */
 export const DOM0_ROLE = 'ioreq-trace: Dom0 side';
@@ -45,19 +52,16 @@ export type Dom0Outcome =
 export class Dom0Thread {
   private readonly worker: Worker;
   private readonly port: MessagePort;
-  private readonly patienceMs: number;
+  private readonly patience: Patience;
   private used = false;
 
-  /**
-   * `script`: what it runs; it calls serveDom0Thread if it is not on the main thread. A thread that tells nothing for
-   * `patienceMs` is given up.
-   */
-  constructor(script: URL, patienceMs = PATIENCE_MS) {
-    this.patienceMs = patienceMs;
+  /** `script`: what it runs; it calls serveDom0Thread if it is not on the main thread. */
+  constructor(script: URL, patience = PATIENCE) {
+    this.patience = patience;
     const { port1, port2 } = new MessageChannel();
     this.port = port1;
     const workerData: Dom0ThreadData = { role: DOM0_ROLE, port: port2 };
-    this.worker = new Worker(script, { workerData, transferList: [port2], argv: [] });
+    this.worker = new Worker(script, { workerData, transferList: [port2], argv: [], execArgv: [] });
     // Its failures come through the port; nothing waits for its end.
     this.worker.on('error', () => undefined);
     this.worker.unref();
@@ -74,16 +78,18 @@ export class Dom0Thread {
     void this.worker.terminate();
   }
 
-  private begin(dir: string, manifest: Manifest, found: Dom0Findings): Dom0Source {
+  /** undefined: it does not begin. */
+  private begin(dir: string, manifest: Manifest, found: Dom0Findings): Dom0Source | undefined {
     this.used = true;
     const ring = makeRing();
     const { domid, vcpus, pids, vcpuOfPort, answers } = found;
     const job: Dom0Job = { dir, manifest, found: { domid, vcpus, pids, vcpuOfPort, answers }, ring };
     this.port.postMessage(job);
+    if (!isWritten(ring, this.patience.beginMs)) return undefined;
     const outcome = (): Dom0Outcome | undefined =>
       receiveMessageOnPort(this.port)?.message as Dom0Outcome | undefined;
     return {
-      tape: new RingReader(ring, () => thrown(outcome()), this.patienceMs),
+      tape: new RingReader(ring, () => thrown(outcome()), this.patience.silentMs),
       results: () => {
         const end = outcome();
         return end !== undefined && 'results' in end ? end.results : thrown(end);

@@ -6,9 +6,10 @@ const SKIP = 0;
 /** A record instead of all further ones: the writer has failed. */
 const FAILED = -1;
 
-/** Places in `control`: numbers written and read since the beginning, modulo 2^32. */
+/** Places in `control`: numbers written and read since the beginning, modulo 2^32; 1 once there is a writer. */
 const WRITTEN = 0;
 const READ = 1;
+const BEGUN = 2;
 
 /** What the two threads share: the records, and how far each has come. */
 export interface Ring {
@@ -23,8 +24,13 @@ export function makeRing(numbers = 1 << 19): Ring {
     throw new Error(`a ring of ${numbers} numbers: not a power of two, or too small`);
   return {
     values: new Float64Array(new SharedArrayBuffer(8 * numbers)),
-    control: new Int32Array(new SharedArrayBuffer(8)),
+    control: new Int32Array(new SharedArrayBuffer(12)),
   };
+}
+
+/** Whether a writer has begun within `patienceMs`. */
+export function isWritten({ control }: Ring, patienceMs: number): boolean {
+  return Atomics.wait(control, BEGUN, 0, patienceMs) !== 'timed-out';
 }
 
 /** The writing end. Waits while the ring is full. */
@@ -41,6 +47,8 @@ export class RingWriter implements TapeWriter {
     this.values = values;
     this.control = control;
     this.mask = values.length - 1;
+    Atomics.store(control, BEGUN, 1);
+    Atomics.notify(control, BEGUN);
   }
 
   reserve(kind: number): number {
