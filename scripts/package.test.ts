@@ -187,12 +187,21 @@ describe('start-up', () => {
   }
 
   it('loads neither Arrow nor decoders nor the analysis', () => {
-    const loaded = [...loadedAtStart('cli/main.ts')];
+    const loaded = [...loadedAtStart('cli/run.ts', loadedAtStart('cli/main.ts'))];
     expect(loaded).toContain('cli/commands/analyze.ts');
     expect(loaded).toContain('commander');
     const packages = loaded.filter((name) => !name.endsWith('.ts') && !name.startsWith('node:'));
     expect(packages).toEqual(['commander']);
     const heavy = /^collector\/(sources|import)|^analyzer\/(report|page|passes)|^trace\/(open|writer|arrow)/;
     expect(loaded.filter((name) => heavy.test(name))).toEqual([]);
+  });
+
+  it('of a second thread loads nothing of the command line', () => {
+    const loaded = [...loadedAtStart('analyzer/threads/serve-dom0.ts', loadedAtStart('cli/main.ts'))];
+    expect(loaded).toContain('analyzer/dom0-side.ts');
+    expect(loaded.filter((name) => /^(cli|collector|analyzer\/report|analyzer\/stats)\//.test(name))).toEqual(
+      ['cli/main.ts'],
+    );
+    expect(loaded.filter((name) => !name.endsWith('.ts') && !name.startsWith('node:'))).toEqual([]);
   });
 });
