@@ -64,14 +64,7 @@ export class RowsLane implements Lane {
     const { scale, shift } = this.line;
     // Rows come in time order. Whole batches lie before the limit more often than not.
     if (ts[length - 1]! * scale + shift < limit) return length;
-    let low = this.position;
-    let high = length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (ts[middle]! * scale + shift < limit) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstRowFrom(ts, this.line, this.position, length, limit);
   }
 
   private next(): void {
@@ -81,6 +74,24 @@ export class RowsLane implements Lane {
       this.batch = step.done === true ? undefined : step.value;
     } while (this.batch?.length === 0);
   }
+}
+
+/** The first of rows [from, to), which come in time order, that is not before `t` (axis ns); `to` if there is none. */
+export function firstRowFrom(
+  ts: Float64Array,
+  { scale, shift }: AxisLine,
+  from: number,
+  to: number,
+  t: number,
+): number {
+  let low = from;
+  let high = to;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (ts[middle]! * scale + shift < t) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /**

@@ -102,10 +102,24 @@ async function makeOnServer(
     }
   };
   // All at once, if the server shares what they have in common; what one of them is refused for does not concern all.
-  if (sharing && able.length > 1 && (await run(able))) return new Set(able);
-  const made = new Set<SpanFamily>();
-  for (const family of able) if (await run([family])) made.add(family);
-  return made;
+  if (sharing && able.length > 1) {
+    if (await run(able)) return new Set(able);
+    // Blocks of those that were not refused can have been stored by then.
+    if ((await spanCounts(server, trace)).size > 0) await dropPartition(server, 'spans', trace, cluster);
+  }
+  const each = async (some: readonly SpanFamily[]): Promise<ReadonlySet<SpanFamily>> => {
+    const made = new Set<SpanFamily>();
+    for (const family of some) {
+      if (await run([family])) made.add(family);
+      else if ((await spanCounts(server, trace)).has(family)) {
+        // A long one, which came to what it is refused for behind its first blocks: all again, without it.
+        await dropPartition(server, 'spans', trace, cluster);
+        return each(some.filter((other) => other !== family));
+      }
+    }
+    return made;
+  };
+  return each(able);
 }
 
 function refused(missing: () => boolean): boolean {

@@ -7,6 +7,8 @@ import {
   startClickHouse,
   startCluster,
 } from '../../fixtures/clickhouse/server.ts';
+import { importCapture } from '../../collector/import.ts';
+import { generateScenario } from '../../fixtures/scenario/index.ts';
 import { writeLargeTrace } from '../../fixtures/scale/large-trace.ts';
 import { openTrace } from '../../trace/open.ts';
 import { analyzeTrace } from '../report/build.ts';
@@ -52,6 +54,42 @@ describe.skipIf(missing !== undefined)('a trace in a ClickHouse database', () =>
         expect(here.slowest.mmio[0]!.events.length).toBeGreaterThan(3);
         // Not by sending them: the server made these spans of the events.
         expect(JSON.parse((await storedTrace(server, id)).passes)).toMatchObject({ mmio: 'server' });
+        await server.close();
+      }),
+    60_000,
+  );
+
+  it.each([false, true])(
+    'has each span once where the server refuses some families, with blocks that were stored before: %s',
+    (early) =>
+      withFolder(async (folder) => {
+        const [raw, dir] = [join(folder, 'raw'), join(folder, 'trace')];
+        const xenLoss = [{ cpu: 0, atIoreq: 200, records: 300 }];
+        generateScenario({ ioreqs: 400, seed: 18, patched: true, xenLoss }, raw);
+        await importCapture([raw], dir, { tool: { name: 'test', version: '0' } });
+        const trace = openTrace(dir);
+        const server = await connect(addressOf(`refused-${early}`, clickhouse));
+        const once = server.once.bind(server);
+        const sent: string[] = [];
+        server.once = async (sql, params, settings, id) => {
+          // What is left of a long trace's family that was not refused.
+          const rest = "INSERT INTO spans (trace, family) SELECT {trace:String}, 'injection'";
+          if (early && sent.length === 0) await once(rest, { trace: params['trace'] });
+          sent.push(sql);
+          return once(sql, params, settings, id);
+        };
+        const { id } = await loadTrace(server, trace, loadOptions());
+        expect(JSON.parse((await storedTrace(server, id)).passes)).toEqual({
+          mmio: 'loader',
+          interrupt: 'loader',
+          injection: 'server',
+          request: 'loader',
+        });
+        expect(sent[0]).toContain('UNION ALL');
+        expect(sent).toHaveLength(5);
+        const there = await reportOnServer(server, id, { tool: 'test' });
+        const here = analyzeTrace(trace, { path: 'trace', warnings: trace.warnings });
+        expect(comparable(there)).toEqual(comparable(here));
         await server.close();
       }),
     60_000,

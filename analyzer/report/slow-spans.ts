@@ -1,4 +1,3 @@
-import type { AxisLine } from '../../trace/axis.ts';
 import { timeAt } from '../../trace/column-stream.ts';
 import type { EventColumns } from '../../trace/columns.ts';
 import { K, kindName, RUNSTATE } from '../../trace/events.ts';
@@ -8,7 +7,7 @@ import { registerName } from '../../trace/virtio-mmio.ts';
 import type { PassResults } from '../analyze.ts';
 import type { SpanRecord, Slowest } from '../stats/slowest.ts';
 import type { TimedStream } from '../streams.ts';
-import { RowsLane, walk } from '../streams.ts';
+import { RowsLane, firstRowFrom, walk } from '../streams.ts';
 import type { TraceView } from '../view.ts';
 import { timedStreams } from '../view.ts';
 import type { SlowSpan } from './document.ts';
@@ -85,7 +84,7 @@ export function attachEvents(view: TraceView, results: PassResults, spans: reado
       for (const span of spans) {
         const end = span.start_ns + span.total_ns;
         if (span.start_ns > last || end < ts[from]! * scale + shift) continue;
-        for (let i = firstFrom(ts, line, from, to, span.start_ns); i < to; i++) {
+        for (let i = firstRowFrom(ts, line, from, to, span.start_ns); i < to; i++) {
           const at = ts[i]! * scale + shift;
           if (at > end) break;
           if (isXen ? !ofDomain(batch, i, results, span) : !ofDeviceModel(batch, i, results, pids)) continue;
@@ -127,24 +126,6 @@ function near(stream: TimedStream, spans: readonly SlowSpan[]): TimedStream {
 
 function touchesAny(spans: readonly SlowSpan[], first: number, last: number): boolean {
   return spans.some((s) => s.start_ns <= last && s.start_ns + s.total_ns >= first);
-}
-
-/** First row in [from, to) that is not before `t`, axis ns. */
-function firstFrom(
-  ts: Float64Array,
-  { scale, shift }: AxisLine,
-  from: number,
-  to: number,
-  t: number,
-): number {
-  let low = from;
-  let high = to;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (ts[middle]! * scale + shift < t) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function ofDomain(batch: EventColumns, i: number, { scouted }: PassResults, span: SlowSpan): boolean {
